@@ -1,1 +1,22 @@
-export {};
+export { createQueue, queueOver } from "./create-queue.ts";
+export {
+  QueueAccessError,
+  QueueRequestError,
+  QueueSchemaError,
+  QueueUnavailableError,
+  RunNotFoundError,
+} from "./errors.ts";
+export type { ClaimedJob, Job, WaitingJob, WaitingReason } from "./job.ts";
+export { migrationScript } from "./migration-script.ts";
+export type { HeartbeatAnswer, HelloAnswer, Node, NodeReport, Session } from "./node.ts";
+export type {
+  ClaimAnswer,
+  Offer,
+  Queue,
+  Reaped,
+  Refusal,
+  StartRunOptions,
+} from "./queue.ts";
+export type { Run, StartedRun } from "./run.ts";
+export type { Settlement, SettlementAnswer } from "./settlement.ts";
+export type { Transport } from "./transport.ts";

@@ -1,0 +1,45 @@
+-- The jobs to place next: of each kind of need and each priority, the first few
+-- that are due.
+--
+-- A loose index scan steps from one (requirement_key, priority) to the next, so the
+-- cost follows the number of different needs, not the length of the queue, and jobs
+-- that no node can run cannot hide those behind them.
+create or replace function public.loom_list_waiting(p_per_kind integer default 50)
+  returns json
+  language sql
+  stable
+  security definer
+  set search_path = ''
+as $$
+  with recursive kind as (
+    (select requirement_key, priority
+       from public.loom_job_queue where state = 'waiting'
+      order by requirement_key, priority limit 1)
+    union all
+    select next.requirement_key, next.priority
+      from kind
+     cross join lateral (
+       select requirement_key, priority
+         from public.loom_job_queue
+        where state = 'waiting'
+          and (requirement_key, priority) > (kind.requirement_key, kind.priority)
+        order by requirement_key, priority limit 1) as next
+  )
+  select coalesce(json_agg(json_build_object(
+           'id', job.id, 'run_id', job.run_id, 'workflow_id', job.workflow_id, 'step_id', job.step_id,
+           'requires', job.requires, 'prefers', job.prefers, 'waiting_reason', job.waiting_reason)
+           order by job.priority, job.run_at, job.id), '[]')
+    from kind
+   cross join lateral (
+     select *
+       from public.loom_job_queue
+      where state = 'waiting'
+        and requirement_key = kind.requirement_key
+        and priority = kind.priority
+        and run_at <= now()
+      order by run_at, id
+      limit least(greatest(p_per_kind, 1), 500)) as job;
+$$;
+
+revoke all on function public.loom_list_waiting from public, anon, authenticated, service_role;
+grant execute on function public.loom_list_waiting to service_role;

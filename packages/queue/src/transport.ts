@@ -1,0 +1,17 @@
+/**
+ * How the queue reaches its SQL functions: one method, so that a function is the
+ * only thing a transport has to know.
+ *
+ * Every call may be repeated blindly: when an answer is lost, the functions answer
+ * the second call as they answered the first.
+ */
+export interface Transport {
+  /**
+   * Calls `public.<name>` with named arguments.
+   *
+   * @returns The function's JSON answer, not checked yet.
+   * @throws QueueUnavailableError when nothing, or nobody able, answered; try again.
+   * @throws QueueAccessError, QueueSchemaError, QueueRequestError when trying again cannot help.
+   */
+  call(name: string, args: Readonly<Record<string, unknown>>): Promise<unknown>;
+}
