@@ -1,1 +1,6 @@
-export {};
+import { crossNodeSmoke } from "./cross-node-smoke/workflow.ts";
+
+export { crossNodeSmoke };
+
+/** What comes with Loom. */
+export const workflows = [crossNodeSmoke];

@@ -1,1 +1,3 @@
-export {};
+export { createHub, type HubDeps } from "./create-hub.ts";
+export { createDispatcher, type Dispatcher } from "./dispatcher.ts";
+export { type HubOptions, type RunningHub, startHub } from "./start-hub.ts";

@@ -28,15 +28,7 @@ export const settlementAnswer = z.object({
    * - `too_large`: result over 1 MiB or error over 64 KiB. The job is still this node's.
    * - `invalid`: the item cannot be read. Nothing was written.
    */
-  answer: z.enum([
-    "accepted",
-    "salvaged",
-    "duplicate",
-    "stale",
-    "unknown",
-    "too_large",
-    "invalid",
-  ]),
+  answer: z.enum(["accepted", "salvaged", "duplicate", "stale", "unknown", "too_large", "invalid"]),
   /** The job's state after it, where something was written. */
   state: z.string().nullable(),
 });

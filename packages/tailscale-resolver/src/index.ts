@@ -1,1 +1,29 @@
-export {};
+export {
+  createResolver,
+  type ResolvedNode,
+  type Resolver,
+  type ResolverOptions,
+} from "./create-resolver.ts";
+export {
+  AddressOutOfRangeError,
+  AllSourcesFailedError,
+  AmbiguousNameError,
+  InvalidNameError,
+  isResolveError,
+  KeyExpiredError,
+  NoAddressError,
+  NodeNotFoundError,
+  NoIpv4Error,
+  NotRunningError,
+  type ResolveError,
+  SelfUnknownError,
+  SourceError,
+  type SourceErrorCode,
+} from "./errors.ts";
+export { ownName } from "./own-name.ts";
+export type { ReadOptions, Source } from "./source.ts";
+export { type CliSourceOptions, cliSource } from "./sources/cli.ts";
+export { firstOf } from "./sources/first-of.ts";
+export { type LocalApiSourceOptions, localApiSource } from "./sources/local-api.ts";
+export { staticSource } from "./sources/static.ts";
+export type { Peer, Status } from "./status.ts";

@@ -1,1 +1,27 @@
-export {};
+export { defineWorkflow, type NoInput, type WorkflowDefinition } from "./define-workflow.ts";
+export { type Duration, InvalidDurationError, parseDuration } from "./duration.ts";
+export {
+  type InputIssue,
+  InvalidInputError,
+  NonRetryableError,
+  RetryAfterError,
+  WorkflowDefinitionError,
+} from "./errors.ts";
+export type { JsonValue } from "./json.ts";
+export { parseInput } from "./parse-input.ts";
+export { isPreference, type Preference } from "./preference.ts";
+export type { BackoffOptions, RetryOptions, RetryPolicy } from "./retry.ts";
+export type { PlannedJob, RunPlan } from "./run-plan.ts";
+export { cron, type Schedule } from "./schedule.ts";
+export type {
+  HostFunction,
+  LogMethod,
+  PlanContext,
+  PrefersFunction,
+  Step,
+  StepContext,
+  StepLog,
+  StepOptions,
+  StepReturn,
+} from "./step.ts";
+export type { AnyWorkflow, InputSchema, Workflow, WorkflowInput } from "./workflow.ts";

@@ -1,0 +1,45 @@
+import postgres, { type Sql } from "postgres";
+
+const PORT = 5432;
+
+/** A connection string that libpq understands: the socket's directory, percent-encoded, as the host. */
+export function databaseUrl(options: {
+  socketDir: string;
+  database: string;
+  user: string;
+}): string {
+  const { socketDir, database, user } = options;
+  return `postgres://${user}@${encodeURIComponent(socketDir)}/${database}`;
+}
+
+/** Connects as the superuser `postgres`, who needs no password behind a private socket. */
+export function connect(options: {
+  socketDir: string;
+  database: string;
+  port?: number;
+  max?: number;
+}): Sql {
+  const { socketDir, database, port = PORT, max = 4 } = options;
+  return postgres({
+    host: socketDir,
+    port,
+    database,
+    username: "postgres",
+    max,
+    connect_timeout: 10,
+    onnotice: () => undefined,
+  });
+}
+
+/** Connects for one piece of work. */
+export async function withConnection<T>(
+  options: { socketDir: string; database: string; port?: number },
+  work: (sql: Sql) => Promise<T>,
+): Promise<T> {
+  const sql = connect({ ...options, max: 1 });
+  try {
+    return await work(sql);
+  } finally {
+    await sql.end({ timeout: 1 });
+  }
+}

@@ -1,0 +1,124 @@
+import { createHash } from "node:crypto";
+import {
+  access,
+  chmod,
+  chown,
+  constants,
+  mkdir,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  stat,
+} from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
+import { type Account, canEnter, isRoot, nobody } from "./account.ts";
+import { hold } from "./custody.ts";
+import { DataDirUnreachableError, DataDirVersionError } from "./errors.ts";
+import type { PostgresBinaries } from "./postgres-binaries.ts";
+import { initCluster } from "./postgres-server.ts";
+import { isRunning } from "./process-group.ts";
+
+/**
+ * Where a project keeps its database unless told otherwise: `<project>/.loom`.
+ *
+ * For root with a project that only root can enter, as under `/root`, it is a folder of this
+ * project's own in `/var/lib/loom`: Postgres then runs as a user without rights.
+ */
+export function defaultDataDir(projectDir: string): string {
+  if (!isRoot() || canEnter(projectDir, nobody())) return join(projectDir, ".loom");
+  const hash = createHash("sha256").update(projectDir).digest("hex").slice(0, 8);
+  return join("/var/lib/loom", `${basename(projectDir)}-${hash}`);
+}
+
+/** A data folder that exists, and whom Postgres has to run as in it. */
+export interface OpenDataDir {
+  /** The cluster's folder in it; it may not exist yet. */
+  readonly data: string;
+  /** Undefined: this process' user. */
+  readonly account: Account | undefined;
+}
+
+/**
+ * Creates a data folder if it is missing.
+ *
+ * @throws DataDirUnreachableError when Postgres could not use it.
+ */
+export async function openDataDir(dataDir: string): Promise<OpenDataDir> {
+  try {
+    await createDirectory(dataDir);
+    await access(dataDir, constants.W_OK | constants.X_OK);
+  } catch (cause) {
+    throw new DataDirUnreachableError(dataDir, (cause as Error).message, { cause });
+  }
+  const data = join(dataDir, "postgres");
+  const owner = await stat(data).catch(() => undefined);
+  if (!isRoot()) {
+    if (owner && owner.uid !== process.getuid?.()) {
+      throw new DataDirUnreachableError(dataDir, `its cluster belongs to user ${owner.uid}`);
+    }
+    return { data, account: undefined };
+  }
+  // Root acts for whoever made the cluster: `npm start` once without and once with sudo.
+  const account =
+    owner && owner.uid !== 0
+      ? { name: `user ${owner.uid}`, uid: owner.uid, gid: owner.gid }
+      : nobody();
+  if (!canEnter(dataDir, account)) {
+    throw new DataDirUnreachableError(
+      dataDir,
+      `it does not run as root but as ${account.name}, who cannot enter that folder`,
+    );
+  }
+  return { data, account };
+}
+
+async function createDirectory(directory: string): Promise<void> {
+  const first = await mkdir(directory, { recursive: true });
+  if (!first || !isRoot()) return;
+  // Whatever root's umask says, another user has to get through the folders just made.
+  for (let made = directory; made.length >= first.length; made = dirname(made)) {
+    await chmod(made, 0o755);
+  }
+}
+
+/**
+ * Makes the cluster if there is none. An interrupted attempt leaves nothing: the cluster gets its
+ * name when it is complete.
+ *
+ * @throws DataDirVersionError when the one that is there belongs to another major version.
+ */
+export async function ensureCluster(
+  dataDir: string,
+  options: OpenDataDir & { binaries: PostgresBinaries },
+): Promise<void> {
+  const { data, account, binaries } = options;
+  const version = await readFile(join(data, "PG_VERSION"), "utf8").catch(() => undefined);
+  if (version !== undefined) {
+    const versions = { found: Number(version), expected: binaries.majorVersion };
+    if (versions.found !== versions.expected) throw new DataDirVersionError(dataDir, versions);
+    return;
+  }
+  await removeLeftovers(dataDir);
+  const partial = `${data}.new-${process.pid}`;
+  const letGo = await hold({ kind: "directory", path: partial });
+  try {
+    await mkdir(partial, { mode: 0o700 });
+    if (account) await chown(partial, account.uid, account.gid);
+    await initCluster({ binaries, account, data: partial, isDurable: true });
+    await rename(partial, data);
+  } finally {
+    await rm(partial, { recursive: true, force: true });
+    letGo();
+  }
+}
+
+/** A power failure during initdb leaves its folder, which no process owns. */
+async function removeLeftovers(dataDir: string): Promise<void> {
+  for (const entry of await readdir(dataDir)) {
+    const [, pid] = /^postgres\.new-(\d+)$/.exec(entry) ?? [];
+    if (pid && !isRunning(Number(pid))) {
+      await rm(join(dataDir, entry), { recursive: true, force: true });
+    }
+  }
+}

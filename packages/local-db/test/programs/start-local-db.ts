@@ -1,0 +1,17 @@
+// Starts everything on the folder it is given, says so, and stays until it is killed.
+import { DataDirInUseError, startLocalDb } from "../../src/index.ts";
+
+const [dataDir = ""] = process.argv.slice(2);
+try {
+  const db = await startLocalDb({
+    dataDir,
+    schema: "create table if not exists notes (body text)",
+  });
+  await db.sql`insert into notes values ('kept')`;
+  const [row] = await db.sql<{ notes: number }[]>`select count(*)::int as notes from notes`;
+  console.log(
+    JSON.stringify({ socketDir: db.socketDir, notes: row?.notes, uid: process.getuid?.() }),
+  );
+} catch (error) {
+  console.log(JSON.stringify({ refused: error instanceof DataDirInUseError && error.pid }));
+}

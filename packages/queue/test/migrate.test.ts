@@ -1,0 +1,39 @@
+import { migrationScript } from "@loom/queue";
+import { describe, expect } from "vitest";
+import { sayHello, test } from "./fixtures.ts";
+
+describe("migrationScript", () => {
+  test("may run again and leaves everything as it is", async ({ queue, database }) => {
+    await sayHello(queue, "forge");
+    await database.sql.unsafe(await migrationScript()).simple();
+    expect(await queue.listNodes()).toMatchObject([{ name: "forge" }]);
+  });
+
+  test("removes a function that an older version left, and no function of others", async ({
+    database,
+  }) => {
+    await database.sql`create function public.loom_gone(text) returns text language sql return $1`;
+    await database.sql`comment on function public.loom_gone is 'Loom'`;
+    await database.sql`create function public.loom_lookalike(text) returns text language sql return $1`;
+    await database.sql`comment on function public.loom_lookalike is 'of somebody else'`;
+    await database.sql.unsafe(await migrationScript()).simple();
+    const left = await database.sql`
+      select proname from pg_proc where proname in ('loom_gone', 'loom_lookalike')`;
+    await database.sql`drop function public.loom_lookalike`;
+    expect(left).toEqual([{ proname: "loom_lookalike" }]);
+  });
+
+  test("adds to a table of nodes that is there already, and takes nothing away", async ({
+    database,
+  }) => {
+    await database.sql`create schema elsewhere`;
+    await database.sql`create table elsewhere.openclaw_instances (id serial primary key, name text, note text)`;
+    await database.sql`insert into elsewhere.openclaw_instances (name, note) values ('forge', 'mine')`;
+    const script = (await migrationScript()).replaceAll("public", "elsewhere");
+    await database.sql.unsafe(script).simple();
+    const rows =
+      await database.sql`select name, note, slots, capabilities from elsewhere.openclaw_instances`;
+    await database.sql`drop schema elsewhere cascade`;
+    expect(rows).toEqual([{ name: "forge", note: "mine", slots: 1, capabilities: [] }]);
+  });
+});

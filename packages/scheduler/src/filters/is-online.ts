@@ -1,0 +1,24 @@
+import { type Filter, fits } from "../filter.ts";
+
+/** Keeps nodes that are in touch. */
+export const isOnline: Filter = {
+  name: "is-online",
+  about: "availability",
+  check: (_step, { online, lastSeenMs }) =>
+    online
+      ? fits
+      : { fits: false, code: "offline", reason: `is offline (${lastSeen(lastSeenMs)})` },
+};
+
+const UNITS = [
+  { unit: "d", ms: 86_400_000 },
+  { unit: "h", ms: 3_600_000 },
+  { unit: "min", ms: 60_000 },
+];
+
+/** The age in its largest whole unit. */
+function lastSeen(ageMs: number | null): string {
+  if (ageMs === null) return "never seen";
+  const { unit, ms } = UNITS.find((each) => ageMs >= each.ms) ?? { unit: "s", ms: 1_000 };
+  return `last seen ${Math.floor(ageMs / ms)} ${unit} ago`;
+}

@@ -1,0 +1,138 @@
+import { defineWorkflow, InvalidInputError } from "@loom/workflow";
+import { describe, expect, test } from "vitest";
+import { z } from "zod";
+import { PlanError, planRun } from "./plan-run.ts";
+
+const done = async () => {};
+const deploy = defineWorkflow({
+  name: "deploy",
+  input: z.object({ ref: z.string().default("main"), host: z.string().optional() }),
+  requires: ["linux", "docker"],
+});
+
+describe("planRun", () => {
+  test("plans the jobs of a run, in the order of definition", () => {
+    const workflow = deploy
+      .step("build", { requires: ["ssd", "docker"], timeout: "15m", priority: 5 }, done)
+      .step(
+        "restart",
+        { after: ["build"], host: "popos", retry: { attempts: 3, backoff: "30s" } },
+        done,
+      );
+    expect(planRun(workflow, { input: { ref: "next" } })).toEqual({
+      workflow: "deploy",
+      version: workflow.version,
+      input: { ref: "next" },
+      jobs: [
+        {
+          step: "build",
+          after: [],
+          requires: ["docker", "linux", "ssd", "workflow:deploy"],
+          host: null,
+          prefers: [],
+          priority: 5,
+          timeoutMs: 900_000,
+          retry: {
+            attempts: 1,
+            backoff: { kind: "exponential", delayMs: 1_000, maxDelayMs: 300_000 },
+          },
+        },
+        {
+          step: "restart",
+          after: ["build"],
+          requires: ["docker", "linux", "workflow:deploy"],
+          host: "popos",
+          prefers: [],
+          priority: 100,
+          timeoutMs: 600_000,
+          retry: {
+            attempts: 3,
+            backoff: { kind: "fixed", delayMs: 30_000, maxDelayMs: 30_000 },
+          },
+        },
+      ],
+    });
+  });
+
+  test("survives the way through JSON", () => {
+    const plan = planRun(deploy.step("build", { host: () => undefined }, done));
+    expect(JSON.parse(JSON.stringify(plan))).toEqual(plan);
+  });
+
+  test("fills in the defaults of an input that is left out", () => {
+    expect(planRun(deploy.step("build", {}, done)).input).toEqual({ ref: "main" });
+  });
+
+  test("asks host and prefers with the parsed input", () => {
+    const workflow = deploy.step(
+      "restart",
+      {
+        host: ({ input }) => input.host,
+        prefers: ({ input }) => [{ clause: `branch=${input.ref}`, weight: 2 }],
+      },
+      done,
+    );
+    expect(planRun(workflow, { input: { host: "popos" } }).jobs).toMatchObject([
+      { host: "popos", prefers: [{ clause: "branch=main", weight: 2 }] },
+    ]);
+    expect(planRun(workflow).jobs).toMatchObject([{ host: null }]);
+  });
+
+  test("refuses an input that does not fit, with its paths", () => {
+    const workflow = deploy.step("build", {}, done);
+    // @ts-expect-error: the compiler knows it too
+    const plan = () => planRun(workflow, { input: { ref: 7 } });
+    expect(plan).toThrow(InvalidInputError);
+    expect(plan).toThrow(
+      expect.objectContaining({ issues: [expect.objectContaining({ path: "ref" })] }),
+    );
+  });
+
+  test("refuses a workflow without steps", () => {
+    expect(() => planRun(deploy)).toThrow("workflow deploy cannot be planned: it has no steps");
+  });
+
+  test.for([
+    { title: "a host that is empty", options: { host: () => "" }, problem: "host is empty" },
+    { title: "a host with a space", options: { host: "pop os" }, problem: '"node=pop os" is not' },
+    {
+      title: "a requirement with a space",
+      options: { requires: ["a b"] },
+      problem: '"a b" is not',
+    },
+    {
+      title: "a preference with a space",
+      options: { prefers: [{ clause: "a b", weight: 1 }] },
+      problem: '"a b" is not',
+    },
+    {
+      title: "a preference without weight",
+      options: { prefers: () => [{ clause: "ssd", weight: Number.NaN }] },
+      problem: "weight",
+    },
+  ])("refuses $title, naming the step", ({ options, problem }) => {
+    expect(() => planRun(deploy.step("build", options, done))).toThrow(
+      expect.objectContaining({
+        code: "PLAN_FAILED",
+        workflow: "deploy",
+        step: "build",
+        message: expect.stringContaining(problem),
+      }),
+    );
+  });
+
+  test("names the step whose host function throws, and keeps the cause", () => {
+    const cause = new Error("no such site");
+    const workflow = deploy.step("build", {}, done).step(
+      "restart",
+      {
+        host: () => {
+          throw cause;
+        },
+      },
+      done,
+    );
+    expect(() => planRun(workflow)).toThrow(PlanError);
+    expect(() => planRun(workflow)).toThrow(expect.objectContaining({ step: "restart", cause }));
+  });
+});

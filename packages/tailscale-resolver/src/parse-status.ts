@@ -1,0 +1,136 @@
+import { z } from "zod";
+import { isTailnetIpv4 } from "./address.ts";
+import { SourceError } from "./errors.ts";
+import { sanitiseHostName, shortName } from "./node-name.ts";
+import type { Peer, Status } from "./status.ts";
+
+// The JSON of LocalAPI `status` and of `tailscale status --json`: tailscale ipn/ipnstate Status.
+// Fields come and go between versions, Go writes empty slices and maps as null, and the format is
+// not promised. So what we cannot do without is checked, the rest falls back to "not known".
+const text = z.string().catch("");
+const flag = z.boolean().catch(false);
+const userId = z.union([z.string(), z.number().transform(String)]).catch("");
+
+const peerSchema = z.object({
+  ID: z.string().nullish(),
+  DNSName: z.string().nullish(),
+  TailscaleIPs: z.array(z.string()).nullish(),
+  HostName: text,
+  OS: text,
+  UserID: userId,
+  Tags: z.array(z.string()).catch([]),
+  Online: flag,
+  LastSeen: text,
+  Expired: flag,
+  KeyExpiry: text,
+  CurAddr: text,
+  Relay: text,
+  ExitNodeOption: flag,
+  ShareeNode: flag,
+  InNetworkMap: z.boolean().catch(true),
+});
+
+const statusSchema = z.object({
+  BackendState: z.string(),
+  AuthURL: text,
+  TUN: z.boolean().catch(true), // absent before 1.36
+  MagicDNSSuffix: text,
+  CurrentTailnet: z.object({ MagicDNSSuffix: text }).nullish().catch(null),
+  Self: peerSchema.nullish(),
+  Peer: z.record(z.string(), peerSchema).nullish(),
+  User: z.record(z.string(), z.object({ LoginName: text }).catch({ LoginName: "" })).catch({}),
+});
+
+type RawPeer = z.output<typeof peerSchema>;
+type RawStatus = z.output<typeof statusSchema>;
+
+/**
+ * Reads the daemon's status document.
+ *
+ * @param source - Name of the source, for messages and `Status.source`.
+ * @throws SourceError `BAD_RESPONSE` when it is not JSON, or not a status.
+ */
+export function parseStatus(json: string, source: string): Status {
+  const raw = parseRaw(json, source);
+  const suffix = raw.CurrentTailnet?.MagicDNSSuffix || raw.MagicDNSSuffix;
+  const listed = Object.values(raw.Peer ?? {}).filter(isListed);
+  const self = raw.Self && isListed(raw.Self) ? raw.Self : undefined;
+  // Only where no node has a DNS name do host names count: they are not unique.
+  const named = [...listed, ...(self ? [self] : [])].some(({ DNSName }) => DNSName);
+  const toPeer = peerReader({ suffix: bareName(suffix), byHostName: !named, users: raw.User });
+  return {
+    source,
+    state: raw.BackendState,
+    authUrl: raw.AuthURL || undefined,
+    via: raw.TUN ? "direct" : "proxy",
+    self: self && { ...toPeer(self), self: true },
+    peers: listed.map(toPeer).filter(({ name }) => name !== ""),
+  };
+}
+
+function parseRaw(json: string, source: string): RawStatus {
+  const unreadable = (why: string, cause: unknown) =>
+    new SourceError(
+      `${why}; try again, and if it stays, check that tailscaled itself answers there and is not newer than this package: ${String(cause).slice(0, 500)}`,
+      { code: "BAD_RESPONSE", source, cause },
+    );
+  let document: unknown;
+  try {
+    document = JSON.parse(json, keepDigits);
+  } catch (cause) {
+    throw unreadable(`the answer (${json.length} characters) is not JSON`, cause);
+  }
+  const parsed = statusSchema.safeParse(document);
+  if (parsed.success) return parsed.data;
+  throw unreadable("the answer is not a status of tailscaled", parsed.error);
+}
+
+/** User ids are int64: a number beyond 2^53 would be rounded, and miss its key in `User`. */
+function keepDigits(_key: string, value: unknown, context?: { source?: string }): unknown {
+  return Number.isInteger(value) && !Number.isSafeInteger(value) ? context?.source : value;
+}
+
+/**
+ * Left out are: peers that the engine added before the network map did (no id, no name), devices of
+ * people we share a machine with (one host name for all), and Mullvad's exits, hundreds of them.
+ */
+function isListed(raw: RawPeer): boolean {
+  const mullvad = raw.ExitNodeOption && bareName(raw.DNSName).endsWith(".mullvad.ts.net");
+  return Boolean(raw.ID) && raw.InNetworkMap && !raw.ShareeNode && !mullvad;
+}
+
+function peerReader(tailnet: { suffix: string; byHostName: boolean; users: RawStatus["User"] }) {
+  return (raw: RawPeer): Peer => {
+    const fqdn = tailnet.byHostName ? sanitiseHostName(raw.HostName) : bareName(raw.DNSName);
+    const addresses = raw.TailscaleIPs ?? [];
+    return {
+      name: shortName(fqdn, tailnet.suffix),
+      id: raw.ID ?? "",
+      fqdn,
+      hostName: raw.HostName,
+      os: raw.OS,
+      // The order of the families is the control server's and not promised.
+      ip: addresses.find(isTailnetIpv4),
+      addresses,
+      online: raw.Online,
+      lastSeen: instant(raw.LastSeen),
+      expired: raw.Expired,
+      keyExpiresAt: instant(raw.KeyExpiry),
+      tags: raw.Tags,
+      owner: raw.Tags.length > 0 ? undefined : tailnet.users[raw.UserID]?.LoginName || undefined,
+      endpoint: raw.CurAddr || undefined,
+      relay: raw.Relay || undefined,
+      self: false,
+    };
+  };
+}
+
+/** Lower case, without dots around: DNSName ends with one. */
+const bareName = (name: string | null | undefined): string =>
+  (name ?? "").toLowerCase().replace(/^\.+|\.+$/g, "");
+
+/** Go writes "never" as the year 1. */
+function instant(time: string): Date | undefined {
+  const date = new Date(time);
+  return date.getTime() > 0 ? date : undefined;
+}

@@ -1,0 +1,154 @@
+import { once } from "node:events";
+import { chmod, link } from "node:fs/promises";
+import { get, type IncomingMessage, type ServerResponse } from "node:http";
+import { createServer } from "node:net";
+import { text } from "node:stream/consumers";
+import { describe, expect, test } from "vitest";
+import { startFakeLocalApi } from "../testing/fake-local-api.ts";
+import { sampleStatus, toJson } from "../testing/sample-status.ts";
+import { localApiSource } from "./local-api.ts";
+
+const healthy = (response: ServerResponse) =>
+  void response.setHeader("content-type", "application/json").end(toJson(sampleStatus()));
+
+describe("localApiSource", () => {
+  test("reads the status from a daemon that checks who asks", async () => {
+    await using daemon = await startFakeLocalApi(healthy);
+    const status = await localApiSource({ socketPath: daemon.socketPath }).read();
+    expect(status).toMatchObject({ source: "local-api", self: { name: "forge" } });
+    expect(daemon.requests).toHaveLength(1);
+  });
+
+  test("is read through checks that Node's own headers do not pass", async () => {
+    await using daemon = await startFakeLocalApi(healthy);
+    const path = "/localapi/v0/status";
+    const [response] = await once(get({ socketPath: daemon.socketPath, path }), "response");
+    expect(response.statusCode).toBe(403);
+    expect(await text(response as IncomingMessage)).toBe("invalid localapi request");
+    expect(daemon.requests).toHaveLength(0);
+  });
+
+  test("reads a large tailnet, which arrives in many pieces", async () => {
+    const Peer = Object.fromEntries(
+      Array.from({ length: 2_000 }, (_, n) => [
+        `nodekey:${n}`,
+        { ID: `n${n}`, DNSName: `node-${n}.moss-lantern.ts.net.`, Capabilities: ["x".repeat(500)] },
+      ]),
+    );
+    await using daemon = await startFakeLocalApi((response) => {
+      response.end(toJson(sampleStatus({ Peer })));
+    });
+    const { peers } = await localApiSource({ socketPath: daemon.socketPath }).read();
+    expect(peers).toHaveLength(2_000);
+  });
+
+  test("reads a status without peers", async () => {
+    await using daemon = await startFakeLocalApi((response) => {
+      response.end(toJson(sampleStatus({ Peer: null })));
+    });
+    expect((await localApiSource({ socketPath: daemon.socketPath }).read()).peers).toEqual([]);
+  });
+
+  test.for<{ title: string; answer: (response: ServerResponse) => void; failure: object }>([
+    {
+      title: "an answer of 403 as a lack of permission",
+      answer: (response) => response.writeHead(403).end("status access denied"),
+      failure: { code: "NO_PERMISSION", message: expect.stringContaining("status access denied") },
+    },
+    {
+      title: "an answer of 500 as no status",
+      answer: (response) => response.writeHead(500).end('{"error": "no backend"}'),
+      failure: { code: "BAD_RESPONSE", message: expect.stringContaining("no backend") },
+    },
+    {
+      title: "truncated JSON as no status",
+      answer: (response) => response.end(toJson(sampleStatus()).slice(0, 400)),
+      failure: { code: "BAD_RESPONSE", cause: expect.any(SyntaxError) },
+    },
+    {
+      title: "a daemon that dies within its answer as no status",
+      answer: (response) => {
+        response.writeHead(200, { "content-length": 9_999 }).write('{"BackendState":', () => {
+          response.destroy();
+        });
+      },
+      failure: { code: "BAD_RESPONSE", cause: { code: "ECONNRESET" } },
+    },
+    {
+      title: "silence as a hung daemon",
+      answer: () => {},
+      failure: { code: "DAEMON_HUNG", message: expect.stringContaining("within 100 ms") },
+    },
+    {
+      title: "silence within the answer as a hung daemon",
+      answer: (response) => void response.writeHead(200).write("{"),
+      failure: { code: "DAEMON_HUNG" },
+    },
+  ])("reports $title", async ({ answer, failure }) => {
+    await using daemon = await startFakeLocalApi(answer);
+    const source = localApiSource({ socketPath: daemon.socketPath, timeoutMs: 100 });
+    await expect(source.read()).rejects.toMatchObject({ source: "local-api", ...failure });
+  });
+
+  test("reports a socket that is not there as an absent daemon", async () => {
+    const source = localApiSource({ socketPath: "/nonexistent/tailscaled.sock" });
+    await expect(source.read()).rejects.toMatchObject({
+      code: "DAEMON_ABSENT",
+      message: expect.stringContaining("/nonexistent/tailscaled.sock"),
+    });
+  });
+
+  test("reports a socket that nobody listens on as an absent daemon", async () => {
+    await using daemon = await startFakeLocalApi(healthy);
+    const leftover = `${daemon.socketPath}.leftover`;
+    const died = createServer().listen(`${daemon.socketPath}.died`);
+    await once(died, "listening");
+    // Node removes the file of a server that it closes, but not another name of it.
+    await link(`${daemon.socketPath}.died`, leftover);
+    died.close();
+    await once(died, "close");
+    await expect(localApiSource({ socketPath: leftover }).read()).rejects.toMatchObject({
+      code: "DAEMON_ABSENT",
+      cause: { code: "ECONNREFUSED" },
+    });
+  });
+
+  test("reports a socket that this user may not open as a lack of permission", async () => {
+    await using daemon = await startFakeLocalApi(healthy);
+    await chmod(daemon.socketPath, 0);
+    // Modes do not bind root, so root asks as nobody. The connect happens within the call.
+    const root = process.geteuid?.() === 0;
+    if (root) process.seteuid?.(65534);
+    const read = localApiSource({ socketPath: daemon.socketPath }).read();
+    if (root) process.seteuid?.(0);
+    await expect(read).rejects.toMatchObject({
+      code: "NO_PERMISSION",
+      cause: { code: "EACCES" },
+    });
+  });
+
+  test("ends the exchange when it is called off, with the signal's reason", async () => {
+    const stop = new AbortController();
+    const closed: Promise<unknown>[] = [];
+    await using daemon = await startFakeLocalApi((response) => {
+      closed.push(once(response, "close"));
+      stop.abort(new Error("called off"));
+    });
+    const source = localApiSource({ socketPath: daemon.socketPath });
+    await expect(source.read({ signal: stop.signal })).rejects.toThrow("called off");
+    await Promise.all(closed);
+    expect(closed).toHaveLength(1);
+  });
+
+  test("does not connect for a caller who has already given up", async () => {
+    await using daemon = await startFakeLocalApi(healthy);
+    const signal = AbortSignal.abort(new Error("gone"));
+    const source = localApiSource({ socketPath: daemon.socketPath });
+    await expect(source.read({ signal })).rejects.toThrow("gone");
+    expect(daemon.requests).toHaveLength(0);
+  });
+
+  test("refuses a timeout of nothing when it is created", () => {
+    expect(() => localApiSource({ timeoutMs: 0 })).toThrow(RangeError);
+  });
+});

@@ -1,0 +1,64 @@
+import { positiveMs } from "./duration.ts";
+import { isClause, isPreference } from "./preference.ts";
+import { toRetryPolicy } from "./retry.ts";
+import type { Step, StepOptions } from "./step.ts";
+
+const NAME = /^[a-z0-9][a-z0-9-]{0,62}$/;
+const MAX_PRIORITY = 1_000;
+
+/**
+ * Checks a step's options and fills in the defaults.
+ *
+ * @param earlier - Names of the steps defined before.
+ * @throws RangeError or InvalidDurationError with what is wrong; the caller knows the place.
+ */
+export function defineStep(
+  { name, options, run }: { name: string; options: StepOptions; run: Step["run"] },
+  earlier: readonly string[],
+): Step {
+  checkName(name);
+  if (earlier.includes(name)) throw new RangeError("a step with this name exists");
+  const { after = [], requires = [], host = null, prefers = [], priority = 100 } = options;
+  const unknown = after.find((other) => !earlier.includes(other));
+  if (unknown !== undefined) {
+    throw new RangeError(
+      `after names "${unknown}", which is no earlier step (${earlier.join(", ") || "there is none"})`,
+    );
+  }
+  checkRequires(requires);
+  if (typeof host === "string" && !isClause(host)) throw new RangeError("host is empty");
+  if (typeof prefers !== "function" && !prefers.every(isPreference)) {
+    throw new RangeError("prefers takes clauses that are not empty, with a weight above 0");
+  }
+  if (!Number.isInteger(priority) || priority < 0 || priority > MAX_PRIORITY) {
+    throw new RangeError(`priority must be a whole number from 0 to ${MAX_PRIORITY}`);
+  }
+  if (typeof run !== "function") throw new RangeError("the run function is missing");
+  return {
+    name,
+    after: [...new Set(after)],
+    requires: [...requires],
+    host,
+    prefers: typeof prefers === "function" ? prefers : [...prefers],
+    timeoutMs: positiveMs("timeout", options.timeout ?? "10m"),
+    retry: toRetryPolicy(options.retry),
+    priority,
+    run,
+  };
+}
+
+/**
+ * Refuses what is no name: names go into URLs, capabilities and row keys, so they
+ * are short and plain.
+ */
+export function checkName(name: string): void {
+  if (!NAME.test(name)) {
+    throw new RangeError(
+      `"${name}" is not a name; use 1 to 63 of a-z, 0-9 and "-", not starting with "-"`,
+    );
+  }
+}
+
+export function checkRequires(requires: readonly string[]): void {
+  if (!requires.every(isClause)) throw new RangeError("requires has an empty clause");
+}

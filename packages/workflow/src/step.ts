@@ -1,0 +1,87 @@
+import type { Duration } from "./duration.ts";
+import type { JsonValue } from "./json.ts";
+import type { Preference } from "./preference.ts";
+import type { RetryOptions, RetryPolicy } from "./retry.ts";
+
+/** One unit of work of a workflow, with nothing left to default. */
+export interface Step {
+  readonly name: string;
+  /** Earlier steps that have to succeed first. */
+  readonly after: readonly string[];
+  /** What this step requires; those of its workflow come on top. */
+  readonly requires: readonly string[];
+  /** The node that has to run it; `null` lets the scheduler choose. */
+  readonly host: string | HostFunction | null;
+  readonly prefers: readonly Preference[] | PrefersFunction;
+  readonly timeoutMs: number;
+  readonly retry: RetryPolicy;
+  /** Lower goes first. */
+  readonly priority: number;
+  readonly run: (context: StepContext) => Promise<StepReturn>;
+}
+
+/** What a run function may return; nothing counts as `null`. */
+// biome-ignore lint/suspicious/noConfusingVoidType: an async function without a return has this type
+export type StepReturn = JsonValue | void;
+
+/** What is known when a run is planned, before any of its steps has run. */
+export interface PlanContext<Input = JsonValue> {
+  readonly input: Input;
+}
+
+/** Chooses the pinned node from the input; `undefined` pins to none. */
+export type HostFunction<Input = JsonValue> = (context: PlanContext<Input>) => string | undefined;
+
+/** Chooses the preferences from the input. */
+export type PrefersFunction<Input = JsonValue> = (
+  context: PlanContext<Input>,
+) => readonly Preference[];
+
+/** How a step author describes a step. */
+export interface StepOptions<After extends string = string, Input = JsonValue> {
+  /** Earlier steps whose success this one waits for, and whose results it reads. */
+  readonly after?: readonly After[];
+  /** Clauses that a node has to meet, such as `"docker"`. */
+  readonly requires?: readonly string[];
+  /** Pins the step to one node by name. */
+  readonly host?: string | HostFunction<Input>;
+  /** Clauses that a node should meet if there is a choice. */
+  readonly prefers?: readonly Preference[] | PrefersFunction<Input>;
+  /** Of one attempt. Default `"10m"`, at most `"24d"`. */
+  readonly timeout?: Duration;
+  /** Default: one attempt. Ask for more once the step is harmless to repeat. */
+  readonly retry?: RetryOptions;
+  /** 0 to 1000, lower goes first. Default 100. */
+  readonly priority?: number;
+}
+
+/** What a run function is given. */
+export interface StepContext<Input = JsonValue, Results = Readonly<Record<string, JsonValue>>> {
+  readonly input: Input;
+  /** Results of the steps in `after`, by step name. */
+  readonly results: Results;
+  /** Aborts on timeout, cancellation, shutdown and a lost lease; a step that ignores it is killed. */
+  readonly signal: AbortSignal;
+  readonly log: StepLog;
+  /** Counts from 1. */
+  readonly attempt: number;
+  /** The node this attempt runs on. */
+  readonly node: string;
+  readonly run: { readonly id: string };
+  readonly step: string;
+  readonly workflow: string;
+}
+
+/** The part of a pino logger that steps use. */
+export interface StepLog {
+  debug: LogMethod;
+  info: LogMethod;
+  warn: LogMethod;
+  error: LogMethod;
+}
+
+/** Writes one line: facts and a constant message, or a message alone. */
+export interface LogMethod {
+  (facts: object, message?: string): void;
+  (message: string): void;
+}

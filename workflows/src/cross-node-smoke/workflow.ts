@@ -1,0 +1,44 @@
+import { defineWorkflow, NonRetryableError } from "@loom/workflow";
+import { z } from "zod";
+
+/**
+ * Proves that two machines work as one: a step on the hub, a step on another node,
+ * and a check that they really were two, with the time it took there and back.
+ */
+export const crossNodeSmoke = defineWorkflow({
+  name: "cross-node-smoke",
+  input: z.object({
+    /** The node for the remote step. Default: `pop-os` if it is there, else any other node. */
+    host: z.string().min(1).optional(),
+  }),
+})
+  .step("local", { requires: ["loom-hub"], timeout: "1m" }, async ({ node, log }) => {
+    log.info({ node }, "local step");
+    return { host: node, startedAt: Date.now() };
+  })
+  .step(
+    "remote",
+    {
+      after: ["local"],
+      requires: ["loom-agent"],
+      host: ({ input }) => input.host,
+      prefers: [{ clause: "node=pop-os", weight: 1 }],
+      timeout: "1m",
+    },
+    async ({ node, results, log }) => {
+      log.info({ node, from: results.local.host }, "remote step");
+      return { host: node };
+    },
+  )
+  .step(
+    "check",
+    { after: ["local", "remote"], requires: ["loom-hub"], timeout: "1m" },
+    async ({ results }) => {
+      const { local, remote } = results;
+      if (local.host === remote.host) {
+        throw new NonRetryableError(`both steps ran on ${local.host}: no second node took part`);
+      }
+      // Both times are a hub's; with several hubs they are two machines' clocks.
+      return { hosts: [local.host, remote.host], roundTripMs: Date.now() - local.startedAt };
+    },
+  );
