@@ -42,7 +42,10 @@ export function createDispatcher({ queue, log }: { queue: Queue; log: Log }): Di
         if (placed.has(job)) log.info({ jobId: job, node }, "job offered");
       }
       for (const { job, reason } of refusals) {
-        log.info({ jobId: job, code: reason.code, summary: reason.summary }, "job cannot be placed");
+        log.info(
+          { jobId: job, code: reason.code, summary: reason.summary },
+          "job cannot be placed",
+        );
       }
       return new Set(offers.filter(({ job }) => placed.has(job)).map(({ node }) => node));
     },

@@ -7,7 +7,16 @@ const text = z
 
 const LOOPBACK = ["127.0.0.1", "::1", "localhost"];
 /** What people paste from examples. A token like this guards nothing. */
-const PLACEHOLDERS = ["changeme", "change-me", "loom", "token", "secret", "password", "test", "dev"];
+const PLACEHOLDERS = [
+  "changeme",
+  "change-me",
+  "loom",
+  "token",
+  "secret",
+  "password",
+  "test",
+  "dev",
+];
 
 const schema = z
   .object({
@@ -34,7 +43,8 @@ const schema = z
       issues.push({
         code: "custom",
         path: ["SUPABASE_SECRET_KEY"],
-        message: "set it (or SUPABASE_SERVICE_ROLE_KEY) to a key of the project that may call functions",
+        message:
+          "set it (or SUPABASE_SERVICE_ROLE_KEY) to a key of the project that may call functions",
         input: undefined,
       });
     }

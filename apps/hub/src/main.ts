@@ -72,7 +72,10 @@ async function nodeName(): Promise<string> {
   return ownName(firstOf([localApiSource(), cliSource()])).catch(() => describeMachine().name);
 }
 
-async function readWorkflows(folder: string | undefined, log: Log): Promise<readonly AnyWorkflow[]> {
+async function readWorkflows(
+  folder: string | undefined,
+  log: Log,
+): Promise<readonly AnyWorkflow[]> {
   if (!folder) return bundled;
   const { workflows, problems } = await loadWorkflows(folder);
   for (const { file, problem } of problems) log.error({ file, problem }, "workflow file not used");

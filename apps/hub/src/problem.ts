@@ -1,9 +1,15 @@
-import { QueueAccessError, QueueRequestError, QueueSchemaError, QueueUnavailableError, RunNotFoundError } from "@loom/queue";
-import { InvalidInputError } from "@loom/workflow";
 import { z } from "@hono/zod-openapi";
+import {
+  QueueAccessError,
+  QueueRequestError,
+  QueueSchemaError,
+  QueueUnavailableError,
+  RunNotFoundError,
+} from "@loom/queue";
+import type { Log } from "@loom/worker";
+import { InvalidInputError } from "@loom/workflow";
 import type { Context } from "hono";
 import { HTTPException } from "hono/http-exception";
-import type { Log } from "@loom/worker";
 import { UnknownWorkflowError } from "./errors.ts";
 
 /** An RFC 9457 problem document. `code` is stable; `detail` is for people. */
@@ -34,7 +40,8 @@ export function respondProblem(c: Context, problem: Problem): Response {
 export function toProblem(error: unknown): Problem {
   if (error instanceof UnknownWorkflowError) {
     const { code, message: detail, suggestions, known } = error;
-    const hint = known.length > 0 ? `known workflows: ${known.join(", ")}` : "this hub has no workflows";
+    const hint =
+      known.length > 0 ? `known workflows: ${known.join(", ")}` : "this hub has no workflows";
     return { title: "Unknown workflow", status: 404, code, detail, hint, suggestions };
   }
   if (error instanceof RunNotFoundError) {
@@ -83,7 +90,10 @@ export const onError =
   (error: Error, c: Context): Response => {
     const problem = toProblem(error);
     if (problem.status >= 500) {
-      log.error({ err: error, method: c.req.method, path: c.req.path, requestId: c.get("requestId") }, "request failed");
+      log.error(
+        { err: error, method: c.req.method, path: c.req.path, requestId: c.get("requestId") },
+        "request failed",
+      );
     }
     const answer = respondProblem(c, problem);
     if (problem.status === 401) answer.headers.set("www-authenticate", 'Bearer realm="loom"');

@@ -5,7 +5,16 @@ const stepView = z
   .object({
     id: z.int(),
     step: z.string(),
-    state: z.enum(["blocked", "waiting", "pending", "running", "succeeded", "failed", "cancelled", "skipped"]),
+    state: z.enum([
+      "blocked",
+      "waiting",
+      "pending",
+      "running",
+      "succeeded",
+      "failed",
+      "cancelled",
+      "skipped",
+    ]),
     /** Where it runs or ran, or the node that it is offered to. */
     host: z.string().nullable(),
     after: z.array(z.string()),

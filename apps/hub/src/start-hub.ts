@@ -10,8 +10,8 @@ import {
   type WorkerOptions,
 } from "@loom/worker";
 import type { AnyWorkflow } from "@loom/workflow";
-import { createDispatcher } from "./dispatcher.ts";
 import { createHub } from "./create-hub.ts";
+import { createDispatcher } from "./dispatcher.ts";
 
 /** How often to look for waiting jobs when nothing rang, and for dead nodes. */
 const PLACE_MS = 1_000;

@@ -14,7 +14,12 @@ const schema = z
     LOOM_CAPABILITIES: z
       .string()
       .default("")
-      .transform((list) => list.split(",").map((tag) => tag.trim()).filter(Boolean)),
+      .transform((list) =>
+        list
+          .split(",")
+          .map((tag) => tag.trim())
+          .filter(Boolean),
+      ),
     LOOM_SLOTS: z.coerce.number().int().min(1).max(1000).default(1),
     LOOM_LEASE_MS: z.coerce.number().int().min(3_000).max(3_600_000).default(45_000),
     LOOM_GRACE_MS: z.coerce.number().int().min(0).max(86_400_000).default(20_000),

@@ -24,7 +24,8 @@ async function main(): Promise<void> {
   const loaded = env.LOOM_WORKFLOWS_DIR
     ? await loadWorkflows(env.LOOM_WORKFLOWS_DIR)
     : { workflows: bundled, problems: [] };
-  for (const { file, problem } of loaded.problems) log.error({ file, problem }, "workflow file not used");
+  for (const { file, problem } of loaded.problems)
+    log.error({ file, problem }, "workflow file not used");
 
   const client = createClient(env.SUPABASE_URL, env.key, {
     auth: { persistSession: false, autoRefreshToken: false },

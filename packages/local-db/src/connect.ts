@@ -1,6 +1,7 @@
 import postgres, { type Sql } from "postgres";
 
-const PORT = 5432;
+/** No port of the network: a part of the socket's name. */
+export const PORT = 5432;
 
 /** A connection string that libpq understands: the socket's directory, percent-encoded, as the host. */
 export function databaseUrl(options: {
@@ -9,7 +10,7 @@ export function databaseUrl(options: {
   user: string;
 }): string {
   const { socketDir, database, user } = options;
-  return `postgres://${user}@${encodeURIComponent(socketDir)}/${database}`;
+  return `postgres://${user}@${encodeURIComponent(socketDir)}:${PORT}/${database}`;
 }
 
 /** Connects as the superuser `postgres`, who needs no password behind a private socket. */

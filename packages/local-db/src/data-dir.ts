@@ -67,7 +67,7 @@ export async function openDataDir(dataDir: string): Promise<OpenDataDir> {
   if (!canEnter(dataDir, account)) {
     throw new DataDirUnreachableError(
       dataDir,
-      `it does not run as root but as ${account.name}, who cannot enter that folder`,
+      `it does not run as root but as ${account.name}, who cannot enter that folder (one in /var/lib would do)`,
     );
   }
   return { data, account };

@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import type { Sql } from "postgres";
 import { lockHolder, untilClusterIsFree } from "./cluster-lock.ts";
-import { connect, databaseUrl } from "./connect.ts";
+import { connect, databaseUrl, withConnection } from "./connect.ts";
 import { ensureCluster, openDataDir } from "./data-dir.ts";
 import { DataDirInUseError, ProcessStartError } from "./errors.ts";
 import { createSigner, keptSecret, type SignKey } from "./keys.ts";
@@ -85,9 +85,10 @@ export async function startLocalDb(options: LocalDbOptions): Promise<LocalDb> {
     teardown.add(() => postgres.stop());
 
     onStage("schema");
+    // On a connection of its own: the script may have transactions.
+    await withConnection({ socketDir, database: DATABASE }, (sql) => applySchema(sql, schema));
     const sql = connect({ socketDir, database: DATABASE });
     teardown.add(() => sql.end({ timeout: 1 }));
-    await applySchema(sql, schema);
 
     onStage("postgrest");
     // Only now, so that it reads the new schema. Postgres has locked the folder: the secret is ours too.

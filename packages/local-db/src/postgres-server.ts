@@ -1,5 +1,5 @@
 import type { Account } from "./account.ts";
-import { withConnection } from "./connect.ts";
+import { PORT, withConnection } from "./connect.ts";
 import { ProcessStartError } from "./errors.ts";
 import type { PostgresBinaries } from "./postgres-binaries.ts";
 import { type ChildProcessHandle, startProcess } from "./start-process.ts";
@@ -29,13 +29,11 @@ const SETTINGS = {
 /** Keeps what it has committed, whatever happens. */
 export const DURABLE = { max_connections: "100" };
 
-/** Forgets everything in a power failure, and is several times faster. */
-export const THROWAWAY = {
-  max_connections: "300",
-  fsync: "off",
-  synchronous_commit: "off",
-  full_page_writes: "off",
-};
+/**
+ * Never waits for the disk: what is committed survives a crash of Postgres, not one of the machine.
+ * (`synchronous_commit` off would be quicker still, and would lose it in a crash of Postgres too.)
+ */
+export const THROWAWAY = { max_connections: "300", fsync: "off", full_page_writes: "off" };
 
 export interface PostgresOptions {
   readonly binaries: PostgresBinaries;
@@ -57,6 +55,7 @@ export async function startPostgres(options: PostgresOptions): Promise<ChildProc
     ...SETTINGS,
     ...options.settings,
     unix_socket_directories: socketDir,
+    port: String(PORT),
     // Tells the next start on this folder whether anybody still wants this server.
     "loom.owner_pid": String(process.pid),
   };
@@ -64,7 +63,7 @@ export async function startPostgres(options: PostgresOptions): Promise<ChildProc
     binaries.postgres,
     ["-D", data, ...Object.entries(settings).flatMap(([key, value]) => ["-c", `${key}=${value}`])],
     // SIGINT: ends its sessions and stops in order. SIGTERM would wait for them.
-    { uid: account?.uid, gid: account?.gid, cwd: "/", stopSignal: "SIGINT" },
+    { ...surroundings(account), stopSignal: "SIGINT" },
   );
   const isReady = () =>
     withConnection({ socketDir, database: "postgres" }, (sql) => sql`select 1`).then(
@@ -101,8 +100,16 @@ export async function initCluster(options: {
       "--builtin-locale=C.UTF-8",
       ...(isDurable ? [] : ["--no-sync", "--no-data-checksums"]),
     ],
-    { uid: account?.uid, gid: account?.gid, cwd: "/", stopSignal: "SIGTERM" },
+    { ...surroundings(account), stopSignal: "SIGTERM" },
   );
   const { name, code, log } = await initdb.exited;
   if (code !== 0) throw new ProcessStartError(name, log);
 }
+
+/** Nothing of this process': a variable such as PGPORT or PGTZ would change the server. */
+const surroundings = (account: Account | undefined) => ({
+  uid: account?.uid,
+  gid: account?.gid,
+  cwd: "/",
+  env: {},
+});

@@ -2,7 +2,8 @@ import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
-import { onTestFinished } from "vitest";
+import { expect, onTestFinished, vi } from "vitest";
+import { isRunning } from "../src/process-group.ts";
 
 interface ProgramOptions {
   readonly node?: string;
@@ -23,8 +24,10 @@ export async function startProgram(
     uid,
     gid,
   });
-  onTestFinished(() => {
+  onTestFinished(async () => {
+    const family = descendants(program.pid as number);
     program.kill("SIGKILL");
+    await vi.waitFor(() => expect(family.filter(({ pid }) => isRunning(pid))).toEqual([]), 15_000);
   });
   const said = await new Promise<string>((resolve, reject) => {
     createInterface({ input: program.stdout }).once("line", resolve);

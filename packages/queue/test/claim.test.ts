@@ -87,7 +87,8 @@ describe("claim", () => {
           node: names[(index + round) % names.length] ?? "",
           placement: null,
         }));
-        placed += (await queue.place({ offers, refusals: [] })).length;
+        const { length } = await queue.place({ offers, refusals: [] });
+        placed += length;
       }
     };
     const claimed: number[] = [];

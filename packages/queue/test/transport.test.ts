@@ -76,7 +76,7 @@ describe("createQueue", () => {
   ] as const)("turns $title into $code", async ({ answer, code, ...rest }) => {
     const queue = await queueAnswered((respond, drop) => {
       if (answer === "drop") drop();
-      else if (answer !== "nothing") respond(...answer);
+      else if (answer !== "nothing") respond(answer[0], answer[1]);
     });
     const reason = "reason" in rest ? { reason: rest.reason } : {};
     await expect(queue.listNodes()).rejects.toMatchObject({ code, ...reason });

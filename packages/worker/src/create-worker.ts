@@ -70,7 +70,14 @@ interface Held {
  * outcome is accepted if nobody has claimed the job since.
  */
 export function createWorker(options: WorkerOptions): Worker {
-  const { queue, log, concurrency = 1, leaseMs = 45_000, pollMs = 5_000, graceMs = 20_000 } = options;
+  const {
+    queue,
+    log,
+    concurrency = 1,
+    leaseMs = 45_000,
+    pollMs = 5_000,
+    graceMs = 20_000,
+  } = options;
   const heartbeatMs = options.heartbeatMs ?? Math.floor(leaseMs / 3);
   if (heartbeatMs * 2 > leaseMs) {
     throw new RangeError(
@@ -154,7 +161,9 @@ export function createWorker(options: WorkerOptions): Worker {
       await running.ended;
     };
     const settled = attempt()
-      .catch((error: unknown) => jobLog.error({ err: error }, "attempt ended in a fault of the worker"))
+      .catch((error: unknown) =>
+        jobLog.error({ err: error }, "attempt ended in a fault of the worker"),
+      )
       .finally(() => {
         held.delete(job.id);
         bell.ring();

@@ -28,7 +28,10 @@ export async function loadWorkflows(folder: string): Promise<LoadedWorkflows> {
         found.workflows.push(workflow);
       }
     } catch (error) {
-      found.problems.push({ file, problem: error instanceof Error ? error.message : String(error) });
+      found.problems.push({
+        file,
+        problem: error instanceof Error ? error.message : String(error),
+      });
     }
   }
   return found;
@@ -58,5 +61,8 @@ async function workflowFiles(folder: string): Promise<string[]> {
         .map((name) => path.join(folder, entry.name, name));
     }),
   );
-  return files.flat().map((file) => path.resolve(file)).sort();
+  return files
+    .flat()
+    .map((file) => path.resolve(file))
+    .sort();
 }

@@ -13,7 +13,10 @@ export function describeMachine(): Machine {
   const cpus = availableParallelism();
   const memoryBytes = totalmem();
   const label = hostname().split(".")[0] ?? "";
-  const name = label.toLowerCase().replace(/[^a-z0-9-]/g, "-").replace(/^-+|-+$/g, "");
+  const name = label
+    .toLowerCase()
+    .replace(/[^a-z0-9-]/g, "-")
+    .replace(/^-+|-+$/g, "");
   return {
     name: name.slice(0, 63) || "node",
     capabilities: [

@@ -1,5 +1,5 @@
 // Starts everything on the folder it is given, says so, and stays until it is killed.
-import { DataDirInUseError, startLocalDb } from "../../src/index.ts";
+import { startLocalDb } from "../../src/index.ts";
 
 const [dataDir = ""] = process.argv.slice(2);
 try {
@@ -13,5 +13,6 @@ try {
     JSON.stringify({ socketDir: db.socketDir, notes: row?.notes, uid: process.getuid?.() }),
   );
 } catch (error) {
-  console.log(JSON.stringify({ refused: error instanceof DataDirInUseError && error.pid }));
+  const { code, pid } = error as { code: string; pid?: number };
+  console.log(JSON.stringify({ code, pid }));
 }

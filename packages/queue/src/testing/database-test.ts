@@ -1,26 +1,21 @@
 /// <reference path="./global-setup.ts" />
 import { type Database, openDatabase } from "@loom/local-db";
-import { createQueue, type Queue } from "@loom/queue";
+import { createQueue } from "@loom/queue";
 import { createClient, type SupabaseClient } from "@supabase/supabase-js";
-import { test as base, inject, type TestAPI } from "vitest";
-
-export interface DatabaseFixtures {
-  /** A Postgres database with Loom's tables, all empty when the test begins, and its PostgREST. */
-  database: Database;
-  /** As the service role. */
-  client: SupabaseClient;
-  queue: Queue;
-}
+import { test as base, inject } from "vitest";
 
 /** A client of this database's API; `key` decides the role. */
 export const connect = (database: Database, key: string): SupabaseClient =>
   createClient(database.url, key, { auth: { persistSession: false, autoRefreshToken: false } });
 
 /**
- * Vitest's `test` with a real queue: one database a worker, cloned from the migrated
- * template, and emptied before each test.
+ * Vitest's `test` with a real queue: `database` (Postgres with Loom's tables and its
+ * PostgREST), `client` (supabase-js as the service role) and `queue`.
+ *
+ * One database a worker, cloned from the migrated template, and emptied before each test.
  */
-export const databaseTest: TestAPI<DatabaseFixtures> = base
+export const databaseTest = base
+  // biome-ignore lint/correctness/noEmptyPattern: Vitest reads the names from this pattern
   .extend("clone", { scope: "worker" }, async ({}, { onCleanup }) => {
     const database = await openDatabase(inject("cluster"));
     onCleanup(() => database.stop());

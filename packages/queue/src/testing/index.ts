@@ -1,2 +1,2 @@
-export { connect, type DatabaseFixtures, databaseTest } from "./database-test.ts";
+export { connect, databaseTest } from "./database-test.ts";
 export { makePlan } from "./plan.ts";
