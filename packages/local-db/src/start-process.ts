@@ -54,6 +54,8 @@ export interface ChildProcessHandle extends AsyncDisposable {
  * stops its parts in the order it likes, and what the child leaves in its group when it ends is killed.
  * Its stdin is at its end. If this process dies first, all its children are ended, the last one started
  * first, each with its stop signal and grace.
+ *
+ * @throws Error when the system cannot start a process; a command that cannot be run just exits.
  */
 export async function startProcess(
   command: string,

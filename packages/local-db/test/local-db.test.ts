@@ -90,7 +90,10 @@ describe("startLocalDb", () => {
     expect(statSync(join(dataDir, "jwt-secret")).mode & 0o777).toBe(0o600);
     expect(readdirSync(dataDir).sort()).toEqual(["jwt-secret", "postgres"]);
 
-    const second = await start(dataDir, `${SCHEMA} alter table notes add if not exists at date;`);
+    const second = await start(
+      dataDir,
+      `begin; ${SCHEMA} commit; alter table notes add if not exists at date;`,
+    );
 
     const client = createClient(second.url, first.serviceKey);
     expect(await client.from("notes").select()).toMatchObject({

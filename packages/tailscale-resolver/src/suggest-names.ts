@@ -1,3 +1,4 @@
+import { distance } from "fastest-levenshtein";
 import { firstLabel, sanitiseHostName } from "./node-name.ts";
 import type { Peer } from "./status.ts";
 
@@ -8,7 +9,7 @@ export function suggestNames(name: string, nodes: Peer[]): string[] {
     // The label of a shared-in node, or the right label under a wrong suffix.
     if (firstLabel(node.fqdn) === firstLabel(name)) return 0;
     if (hostName !== "" && sanitiseHostName(node.hostName) === hostName) return 0;
-    return editDistance(name, node.name);
+    return distance(name, node.name);
   };
   const tolerated = name.length < 5 ? 1 : 2;
   return nodes
@@ -17,19 +18,4 @@ export function suggestNames(name: string, nodes: Peer[]): string[] {
     .sort((a, b) => a.mistake - b.mistake || (a.name < b.name ? -1 : 1))
     .slice(0, 3)
     .map((candidate) => candidate.name);
-}
-
-/** Levenshtein's: insertions, deletions and replacements that turn one text into the other. */
-function editDistance(from: string, to: string): number {
-  let row = Array.from({ length: to.length + 1 }, (_, column) => column);
-  for (const [index, letter] of [...from].entries()) {
-    let left = index + 1;
-    row = row.map((above, column) => {
-      if (column === 0) return left;
-      const diagonal = (row[column - 1] ?? 0) + (to[column - 1] === letter ? 0 : 1);
-      left = Math.min(diagonal, above + 1, left + 1);
-      return left;
-    });
-  }
-  return row.at(-1) ?? 0;
 }

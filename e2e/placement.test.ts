@@ -1,0 +1,53 @@
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { type System, startSystem } from "./support/system.ts";
+
+let system: System;
+beforeAll(async () => {
+  system = await startSystem();
+});
+afterAll(() => system.stop());
+
+async function startRun(workflow: string): Promise<string> {
+  const { status, body } = await system.call("POST", `/strands/${workflow}/run`, {});
+  expect(status).toBe(202);
+  return String(body.runId);
+}
+
+const readRun = async (id: string) => (await system.call("GET", `/runs/${id}`)).body;
+
+test("a step that requires has-gpu never runs on the hub's own node", async () => {
+  await system.startAgent("pop-os", ["has-gpu"]);
+  const runs = await Promise.all(Array.from({ length: 20 }, () => startRun("needs-gpu")));
+  for (const id of runs) {
+    await expect
+      .poll(() => readRun(id), { timeout: 30_000 })
+      .toMatchObject({
+        status: "succeeded",
+        steps: [{ step: "train", host: "pop-os", result: { node: "pop-os" } }],
+      });
+  }
+});
+
+test("a step that nobody can run waits, says what is missing, and runs when a node brings it", async () => {
+  const id = await startRun("needs-laser");
+  await expect
+    .poll(() => readRun(id))
+    .toMatchObject({
+      status: "running",
+      steps: [
+        {
+          state: "waiting",
+          host: null,
+          waitingReason: { missing: ["has-laser"], summary: expect.stringContaining("has-laser") },
+        },
+      ],
+    });
+
+  await system.startAgent("workshop", ["has-laser"]);
+  await expect
+    .poll(() => readRun(id), { timeout: 15_000 })
+    .toMatchObject({
+      status: "succeeded",
+      steps: [{ state: "succeeded", host: "workshop" }],
+    });
+});
