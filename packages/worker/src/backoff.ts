@@ -2,10 +2,13 @@ const FIRST_MS = 250;
 const MAX_MS = 15_000;
 
 /**
- * How long to wait before call number `failures` + 1 to a database that did not
- * answer: exponential with full jitter from half a step on, so that many nodes that
- * lost it together do not come back together.
+ * How long to wait after `failures` calls in a row that the database did not answer:
+ * exponential, and half of it random, so that nodes that lost it together do not come
+ * back together.
  */
-export function reconnectDelayMs(failures: number, random: () => number = Math.random): number {
-  return Math.min(MAX_MS, FIRST_MS * 2 ** Math.min(failures - 1, 10)) * (0.5 + random() / 2);
+export function reconnectDelayMs(
+  failures: number,
+  { maxMs = MAX_MS, random = Math.random }: { maxMs?: number; random?: () => number } = {},
+): number {
+  return Math.min(maxMs, FIRST_MS * 2 ** (failures - 1)) * (0.5 + random() / 2);
 }

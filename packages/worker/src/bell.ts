@@ -1,30 +1,32 @@
-/** Something to wait for that can be rung: any number of rings before a wait count as one. */
+/**
+ * Something that one loop waits for and anybody may ring: any number of rings before
+ * a wait count as one.
+ */
 export interface Bell {
   ring(): void;
-  /** Resolves at the next ring, after `ms`, or when the signal aborts. */
+  /** Resolves at the next ring, after `ms`, or when the signal aborts. One waiter at a time. */
   wait(ms: number, signal: AbortSignal): Promise<void>;
 }
 
 export function createBell(): Bell {
   let rung = false;
-  let wake: (() => void) | undefined;
+  let wake = () => {};
   return {
     ring() {
       rung = true;
-      wake?.();
+      wake();
     },
     async wait(ms, signal) {
       if (!rung && !signal.aborted) {
         await new Promise<void>((resolve) => {
-          const timer = setTimeout(resolve, ms);
           wake = () => {
             clearTimeout(timer);
+            signal.removeEventListener("abort", wake);
             resolve();
           };
-          signal.addEventListener("abort", wake, { once: true });
+          const timer = setTimeout(wake, ms);
+          signal.addEventListener("abort", wake);
         });
-        if (wake) signal.removeEventListener("abort", wake);
-        wake = undefined;
       }
       rung = false;
     },

@@ -12,6 +12,12 @@ export class StepTimeoutError extends Error {
   }
 }
 
+/** The step ended, but what it returned cannot be kept. */
+export class InvalidResultError extends Error {
+  override readonly name = "InvalidResultError";
+  readonly code = "INVALID_RESULT";
+}
+
 /** The job went to somebody else, or may have: nothing this attempt writes counts any more. */
 export class LeaseLostError extends Error {
   override readonly name = "LeaseLostError";

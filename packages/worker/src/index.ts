@@ -2,6 +2,7 @@ export { type Bell, createBell } from "./bell.ts";
 export { createWorker, type Worker, type WorkerOptions } from "./create-worker.ts";
 export {
   CancelledError,
+  InvalidResultError,
   LeaseLostError,
   ShutdownError,
   StepTimeoutError,

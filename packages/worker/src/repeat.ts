@@ -7,26 +7,27 @@ import type { Log } from "./log.ts";
  * Repeats a round of calls to the queue until the signal aborts: at the pace of
  * `pause`, and more and more slowly while the database does not answer.
  *
+ * @param options.maxDelayMs - The slowest pace while it does not answer; default 15 000.
  * @throws What `round` throws, unless it is that the database did not answer.
  */
 export async function repeat(
   { round, pause }: { round: () => Promise<void>; pause: () => Promise<void> },
-  { signal, log }: { signal: AbortSignal; log: Log },
+  { signal, log, maxDelayMs }: { signal: AbortSignal; log: Log; maxDelayMs?: number },
 ): Promise<void> {
-  const retry = createBell();
+  const never = createBell();
   let failures = 0;
   while (!signal.aborted) {
     try {
       await round();
-      if (failures > 0) log.info({ failures }, "the database answers again");
-      failures = 0;
     } catch (error) {
       if (!(error instanceof QueueUnavailableError)) throw error;
       failures += 1;
       log.warn({ failures, err: error }, "the database did not answer");
-      await retry.wait(reconnectDelayMs(failures), signal);
+      await never.wait(reconnectDelayMs(failures, { ...(maxDelayMs && { maxMs: maxDelayMs }) }), signal);
       continue;
     }
+    if (failures > 0) log.info({ failures }, "the database answers again");
+    failures = 0;
     await pause();
   }
 }
