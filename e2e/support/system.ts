@@ -22,7 +22,7 @@ export interface System {
 }
 
 /** Any JSON object; tests say what they expect of it. */
-export type Body = Record<string, unknown>;
+type Body = Record<string, unknown>;
 
 /** A database, and a hub called oracle in a process of its own. */
 export async function startSystem(): Promise<System> {

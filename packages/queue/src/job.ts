@@ -26,7 +26,7 @@ const shared = {
 };
 
 /** Why a job has no node yet, as the placing loop last wrote it. */
-export const waitingReason = z.looseObject({ code: z.string(), summary: z.string() });
+const waitingReason = z.looseObject({ code: z.string(), summary: z.string() });
 export type WaitingReason = z.output<typeof waitingReason>;
 
 /** One step of one run, a union on `state`: what cannot be there in a state is not there. */
