@@ -76,15 +76,20 @@ create table public.loom_runs (
   asked_by        text check (length(asked_by) <= 300),
   created_at      timestamptz not null default clock_timestamp(),
   finished_at     timestamptz,
+  -- The run that this one repeats, in whole or in part.
+  retry_of        uuid references public.loom_runs on delete set null,
   constraint loom_runs_finish check ((finished_at is null) = (status = 'running')),
   constraint loom_runs_key unique (workflow_id, idempotency_key)
 );
 
 create table public.loom_job_queue (
   id                  bigint generated always as identity primary key,
-  run_id              uuid not null references public.loom_runs on delete cascade,
-  workflow_id         text not null,
+  -- A step of a run, or (without one) a job of its own, with its input in payload.
+  run_id              uuid references public.loom_runs on delete cascade,
+  workflow_id         text not null check (length(workflow_id) <= 100),
   step_id             text not null check (length(step_id) <= 100),
+  key                 text check (length(key) between 1 and 300),
+  payload             text check (octet_length(payload) <= 262144),
   -- The steps of the same run that this one needs, how many of them have not
   -- succeeded yet, and the steps that need this one (the same edges, seen from here).
   after               text[] not null default '{}',
@@ -100,12 +105,20 @@ create table public.loom_job_queue (
   target_host         text,
   priority            smallint not null default 100 check (priority between 0 and 1000),
   run_at              timestamptz not null default clock_timestamp(),
+  -- How long after it is ready it is still worth starting, and what that comes to.
+  start_within_ms     integer check (start_within_ms between 1 and 2147483647),
+  start_by            timestamptz,
+  -- At most concurrency_limit jobs of one key run at a time.
+  concurrency_key     text check (length(concurrency_key) between 1 and 200),
+  concurrency_limit   integer check (concurrency_limit between 1 and 10000),
 
   state               text not null check (state in ('blocked', 'waiting', 'pending', 'running',
                                                       'succeeded', 'failed', 'cancelled', 'skipped')),
   waiting_reason      jsonb,
   placement           jsonb,
   offer_expires_at    timestamptz,
+  -- Nodes that gave the job back unstarted, newest last.
+  declined_by         text[] not null default '{}',
 
   attempt             integer not null default 0 check (attempt >= 0),
   max_attempts        integer not null default 1 check (max_attempts between 1 and 100),
@@ -148,23 +161,76 @@ create table public.loom_job_queue (
   constraint loom_job_fence    check (settled_fence between 0 and fence),
   constraint loom_job_finish   check ((finished_at is not null) = (state in ('succeeded', 'failed', 'cancelled', 'skipped'))),
   constraint loom_job_result   check (result is null or state = 'succeeded'),
-  constraint loom_job_attempts check (attempt <= max_attempts)
+  constraint loom_job_attempts check (attempt <= max_attempts),
+  constraint loom_job_payload  check ((run_id is null) = (payload is not null)),
+  constraint loom_job_limit    check ((concurrency_key is null) = (concurrency_limit is null))
 ) with (fillfactor = 80,
         autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000,
         autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 20000);
 
-create unique index loom_job_step  on public.loom_job_queue (run_id, step_id);
-create index loom_job_open         on public.loom_job_queue (run_id) where finished_at is null;
+create unique index loom_job_step  on public.loom_job_queue (run_id, step_id) where run_id is not null;
+create unique index loom_job_key   on public.loom_job_queue (workflow_id, key) where key is not null;
+create index loom_job_open         on public.loom_job_queue (run_id) where run_id is not null and finished_at is null;
 create index loom_job_waiting      on public.loom_job_queue (requirement_key, priority, run_at, id) where state = 'waiting';
 create index loom_job_pending      on public.loom_job_queue (target_host, priority, run_at, id) where state = 'pending';
 create index loom_job_offers       on public.loom_job_queue (offer_expires_at) where offer_expires_at is not null;
 create index loom_job_running      on public.loom_job_queue (claimed_by, epoch, claim_seq) where claimed_by is not null;
-create index loom_job_deadline     on public.loom_job_queue (deadline_at) where deadline_at is not null;
+create index loom_job_limited      on public.loom_job_queue (concurrency_key) where concurrency_key is not null and claimed_by is not null;
+create index loom_job_start_by     on public.loom_job_queue (start_by) where start_by is not null and state in ('waiting', 'pending');
+create index loom_job_finished     on public.loom_job_queue (finished_at) where run_id is null and finished_at is not null;
+create index loom_run_finished     on public.loom_runs (finished_at) where finished_at is not null;
+
+-- One row a concurrency key, only to be locked: how many run is counted, never stored.
+create table public.loom_concurrency_keys (
+  key text primary key
+);
+
+-- Workflows whose jobs are neither placed nor claimed.
+create table public.loom_paused_workflows (
+  workflow_id text primary key,
+  note        text check (length(note) <= 2000),
+  paused_at   timestamptz not null default clock_timestamp()
+);
+
+-- What happened, in the order of (xid, id): written by the transaction that did it.
+-- A reader goes only as far as the oldest transaction that is still open, so a row
+-- that commits late is not missed. Never updated; old rows are removed in batches.
+create table public.loom_events (
+  xid    xid8 not null default pg_current_xact_id(),
+  id     bigint generated always as identity,
+  at     timestamptz not null default clock_timestamp(),
+  type   text not null,
+  run_id uuid,
+  job_id bigint,
+  -- The state after it, of the job or, where there is none, of the run.
+  state  text,
+  node   text,
+  epoch  bigint,
+  fence  integer,
+  detail text,
+  primary key (xid, id)
+) with (autovacuum_vacuum_insert_scale_factor = 0, autovacuum_vacuum_insert_threshold = 100000);
+
+-- Output of attempts. A chunk is identified by where it begins, so that appending
+-- it again after a lost answer changes nothing.
+create table public.loom_job_logs (
+  job_id     bigint not null references public.loom_job_queue on delete cascade,
+  fence      integer not null,
+  start      integer not null check (start >= 0),
+  chunk      text not null check (octet_length(chunk) between 1 and 262144),
+  created_at timestamptz not null default clock_timestamp(),
+  primary key (job_id, fence, start)
+);
 
 -- Row level security without a policy: nobody reads or writes but the functions.
 alter table public.loom_node_sessions enable row level security;
 alter table public.loom_leaders       enable row level security;
 alter table public.loom_runs          enable row level security;
 alter table public.loom_job_queue     enable row level security;
-revoke all on public.loom_node_sessions, public.loom_leaders, public.loom_runs, public.loom_job_queue
+alter table public.loom_concurrency_keys enable row level security;
+alter table public.loom_paused_workflows enable row level security;
+alter table public.loom_events        enable row level security;
+alter table public.loom_job_logs      enable row level security;
+revoke all on public.loom_node_sessions, public.loom_leaders, public.loom_runs, public.loom_job_queue,
+              public.loom_concurrency_keys, public.loom_paused_workflows, public.loom_events, public.loom_job_logs
   from public, anon, authenticated, service_role;

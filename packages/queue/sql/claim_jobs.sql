@@ -6,6 +6,8 @@
 -- late duplicate of an older call gets nothing. The session's row is locked first,
 -- so two copies of one call come one after the other. An empty claim writes nothing.
 --
+-- A job whose concurrency key is full, or whose workflow is paused, stays where it is.
+--
 -- 'skip locked': a job that the reaper or a cancel holds at this moment is not
 -- waited for; the condition is checked again once the lock is there.
 create or replace function public.loom_claim_jobs(
@@ -18,6 +20,10 @@ create or replace function public.loom_claim_jobs(
   language plpgsql
   security definer
   set search_path = ''
+  set enable_seqscan = off
+  set enable_bitmapscan = off
+  set enable_hashjoin = off
+  set enable_mergejoin = off
   set lock_timeout = '5s'
 as $$
 declare
@@ -49,13 +55,18 @@ begin
      where node.name = v_node;
 
     v_ids := array(
-      select id from public.loom_job_queue
+      select id from public.loom_job_queue as job
        where state = 'pending' and target_host = v_node and run_at <= v_now
+         and (start_by is null or start_by > v_now)
+         and not exists (select from public.loom_paused_workflows as paused
+                          where paused.workflow_id = job.workflow_id)
        order by priority, run_at, id
        limit greatest(least(p_limit, v_free), 0)
          for no key update skip locked);
+    v_ids := public.loom_admit_jobs(v_ids);
 
     if v_ids <> '{}' then
+      with claimed as (
       update public.loom_job_queue
          set state            = 'running',
              fence            = fence + 1,
@@ -69,22 +80,26 @@ begin
              deadline_at      = v_now + (timeout_ms + 60000) * interval '1 millisecond',
              offer_expires_at = null,
              waiting_reason   = null
-       where id = any(v_ids);
+       where id = any(v_ids)
+      returning id, run_id, fence
+      )
+      insert into public.loom_events (type, run_id, job_id, state, node, epoch, fence)
+      select 'job.claimed', run_id, id, 'running', v_node, p_epoch, fence from claimed;
       update public.loom_node_sessions set last_claim_seq = p_seq where node = v_node;
     end if;
   end if;
 
   return json_build_object('session', 'live', 'jobs', (
     select coalesce(json_agg(json_build_object(
-             'id', job.id, 'run_id', job.run_id, 'workflow_id', job.workflow_id, 'version', run.version,
+             'id', job.id, 'run_id', job.run_id, 'workflow_id', job.workflow_id, 'version', coalesce(run.version, ''),
              'step_id', job.step_id, 'requires', job.requires, 'fence', job.fence, 'attempt', job.attempt,
-             'max_attempts', job.max_attempts, 'timeout_ms', job.timeout_ms, 'input', run.input,
+             'max_attempts', job.max_attempts, 'timeout_ms', job.timeout_ms, 'input', coalesce(job.payload, run.input),
              'results', (select coalesce(json_object_agg(earlier.step_id, earlier.result), '{}')
                            from public.loom_job_queue as earlier
                           where earlier.run_id = job.run_id and earlier.step_id = any(job.after)))
              order by job.priority, job.run_at, job.id), '[]')
       from public.loom_job_queue as job
-      join public.loom_runs as run on run.id = job.run_id
+      left join public.loom_runs as run on run.id = job.run_id
      where job.claimed_by = v_node and job.epoch = p_epoch and job.claim_seq = p_seq));
 end $$;
 

@@ -8,6 +8,10 @@ create or replace function public.loom_heartbeat(p_node text, p_epoch bigint)
   language plpgsql
   security definer
   set search_path = ''
+  set enable_seqscan = off
+  set enable_bitmapscan = off
+  set enable_hashjoin = off
+  set enable_mergejoin = off
   set lock_timeout = '5s'
 as $$
 declare

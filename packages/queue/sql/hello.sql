@@ -21,6 +21,10 @@ create or replace function public.loom_hello(
   language plpgsql
   security definer
   set search_path = ''
+  set enable_seqscan = off
+  set enable_bitmapscan = off
+  set enable_hashjoin = off
+  set enable_mergejoin = off
   set lock_timeout = '5s'
 as $$
 declare
@@ -65,6 +69,8 @@ begin
          tailnet_address   = excluded.tailnet_address,
          doorbell_port     = excluded.doorbell_port,
          facts             = excluded.facts;
+
+  insert into public.loom_events (type, node, epoch) values ('node.hello', v_node, v_epoch);
 
   v_requeued := public.loom_requeue_jobs(
     array(select id from public.loom_job_queue where claimed_by = v_node and epoch < v_epoch),

@@ -10,6 +10,10 @@ create or replace function public.loom_list_waiting(p_per_kind integer default 5
   stable
   security definer
   set search_path = ''
+  set enable_seqscan = off
+  set enable_bitmapscan = off
+  set enable_hashjoin = off
+  set enable_mergejoin = off
 as $$
   with recursive kind as (
     (select requirement_key, priority
@@ -27,16 +31,19 @@ as $$
   )
   select coalesce(json_agg(json_build_object(
            'id', job.id, 'run_id', job.run_id, 'workflow_id', job.workflow_id, 'step_id', job.step_id,
-           'requires', job.requires, 'prefers', job.prefers, 'waiting_reason', job.waiting_reason)
+           'requires', job.requires, 'prefers', job.prefers, 'declined_by', job.declined_by, 'waiting_reason', job.waiting_reason)
            order by job.priority, job.run_at, job.id), '[]')
     from kind
    cross join lateral (
      select *
-       from public.loom_job_queue
+       from public.loom_job_queue as job
       where state = 'waiting'
         and requirement_key = kind.requirement_key
         and priority = kind.priority
         and run_at <= now()
+        and (start_by is null or start_by > now())
+        and not exists (select from public.loom_paused_workflows as paused
+                         where paused.workflow_id = job.workflow_id)
       order by run_at, id
       limit least(greatest(p_per_kind, 1), 500)) as job;
 $$;

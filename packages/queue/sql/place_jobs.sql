@@ -5,12 +5,16 @@
 -- place one job the first wins, and the second's offer is not counted as placed.
 -- Nobody is waited for (skip locked), so placing cannot deadlock.
 --
+-- p_notify rings the channel loom_offers with the nodes' names, for direct connections
+-- that listen. Off by default: a notification takes a lock at commit that all share.
+--
 -- p_offers: [{"job": 1, "node": "pop-os", "placement": {…}}, …]
 -- p_reasons: [{"job": 2, "reason": {…}}, …]
 create or replace function public.loom_place_jobs(
   p_offers   json,
   p_reasons  json default '[]',
-  p_offer_ms integer default 15000
+  p_offer_ms integer default 15000,
+  p_notify   boolean default false
 )
   returns json
   language plpgsql
@@ -19,6 +23,7 @@ create or replace function public.loom_place_jobs(
 as $$
 declare
   v_placed bigint[];
+  v_nodes  text;
 begin
   with offer as materialized (
     select job, node, placement
@@ -41,9 +46,18 @@ begin
       from waiting
       join offer on offer.job = waiting.id
      where job.id = waiting.id
-    returning job.id
+    returning job.id, job.run_id, job.target_host
+  ),
+  event as (
+    insert into public.loom_events (type, run_id, job_id, state, node)
+    select 'job.offered', run_id, id, 'pending', target_host from placed
   )
-  select coalesce(array_agg(id order by id), '{}') into v_placed from placed;
+  select coalesce(array_agg(id order by id), '{}'), string_agg(distinct target_host, ',')
+    into v_placed, v_nodes
+    from placed;
+  if p_notify and v_nodes is not null and length(v_nodes) < 8000 then
+    perform pg_notify('loom_offers', v_nodes);
+  end if;
 
   with reason as materialized (
     select job, reason from json_to_recordset(p_reasons) as t(job bigint, reason jsonb)

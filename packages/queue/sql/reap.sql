@@ -13,6 +13,10 @@ create or replace function public.loom_reap(p_limit integer default 500)
   language plpgsql
   security definer
   set search_path = ''
+  set enable_seqscan = off
+  set enable_bitmapscan = off
+  set enable_hashjoin = off
+  set enable_mergejoin = off
   set lock_timeout = '5s'
 as $$
 declare
@@ -50,7 +54,10 @@ begin
        set dead = true
       from expired
      where session.node = expired.node
-    returning session.node
+    returning session.node, session.epoch
+  ),
+  event as (
+    insert into public.loom_events (type, node, epoch) select 'node.dead', node, epoch from died
   )
   select coalesce(array_agg(node order by node), '{}') into v_dead from died;
 
@@ -62,25 +69,30 @@ begin
       limit p_limit)
     union
     (select id from public.loom_job_queue
-      where deadline_at is not null and deadline_at <= v_now
-      order by deadline_at limit p_limit)),
+      where claimed_by is not null and deadline_at <= v_now
+      limit p_limit)),
     'the node''s lease or the job''s deadline passed');
 
   with expired as materialized (
-    select id from public.loom_job_queue
+    select id, target_host from public.loom_job_queue
      where offer_expires_at is not null and offer_expires_at <= v_now
      order by id
      limit p_limit
        for no key update skip locked
+  ),
+  given_back as (
+    update public.loom_job_queue as job
+       set state            = 'waiting',
+           target_host      = null,
+           offer_expires_at = null,
+           waiting_reason   = jsonb_build_object('code', 'offer_expired', 'summary',
+                                format('%s did not take the offer in time; it is being placed again', job.target_host))
+      from expired
+     where job.id = expired.id
+    returning job.id, job.run_id, expired.target_host
   )
-  update public.loom_job_queue as job
-     set state            = 'waiting',
-         target_host      = null,
-         offer_expires_at = null,
-         waiting_reason   = jsonb_build_object('code', 'offer_expired', 'summary',
-                              format('%s did not take the offer in time; it is being placed again', job.target_host))
-    from expired
-   where job.id = expired.id;
+  insert into public.loom_events (type, run_id, job_id, state, node)
+  select 'job.offer_expired', run_id, id, 'waiting', target_host from given_back;
   get diagnostics v_offers = row_count;
 
   return json_build_object('reaped', true, 'dead', to_json(v_dead), 'requeued', v_requeued, 'expired_offers', v_offers);

@@ -8,6 +8,10 @@ create or replace function public.loom_requeue_jobs(p_jobs bigint[], p_why text)
   returns integer
   language plpgsql
   set search_path = ''
+  set enable_seqscan = off
+  set enable_bitmapscan = off
+  set enable_hashjoin = off
+  set enable_mergejoin = off
 as $$
 declare
   v_now      timestamptz := clock_timestamp();
@@ -20,7 +24,7 @@ begin
   perform public.loom_lock_runs(p_jobs);
 
   with lost as materialized (
-    select id, cancel_requested_at is not null as is_cancelled, crash_restarts >= max_crash_restarts as is_over
+    select id, claimed_by, fence, cancel_requested_at is not null as is_cancelled, crash_restarts >= max_crash_restarts as is_over
       from public.loom_job_queue
      where id = any(p_jobs) and state = 'running'
      order by id
@@ -39,12 +43,17 @@ begin
                                 job.crash_restarts + 1, job.claimed_by, p_why))::text end,
            attempt        = job.attempt - 1,
            crash_restarts = job.crash_restarts + case when lost.is_over then 0 else 1 end,
+           start_by       = null,
            target_host    = case when job.host_pinned or lost.is_cancelled or lost.is_over then job.target_host end,
            run_at         = v_now,
            claimed_by     = null, epoch = null, claim_seq = null, deadline_at = null
       from lost
      where job.id = lost.id
-    returning job.id, job.finished_at
+    returning job.id, job.run_id, job.state, job.finished_at, lost.claimed_by, job.fence
+  ),
+  event as (
+    insert into public.loom_events (type, run_id, job_id, state, node, fence, detail)
+    select 'job.requeued', run_id, id, state, claimed_by, fence, p_why from given_back
   )
   select count(*), coalesce(array_agg(id order by id) filter (where finished_at is not null), '{}')
     into v_requeued, v_finished

@@ -8,7 +8,7 @@
 --   too_large  result over 1 MiB or error over 64 KiB; the caller still owns the job
 --   invalid    the item cannot be read
 --
--- Items: {"id", "fence", "outcome": "succeeded" | "failed" | "released",
+-- Items: {"id", "fence", "outcome": "succeeded" | "failed" | "released" | "declined",
 --         "result" | "error": JSON as a string, "retryable": boolean, "delay_ms": integer, "reason": text}
 -- One bad item never fails the others, and nothing that a node says is parsed here.
 --
@@ -21,6 +21,10 @@ create or replace function public.loom_settle_jobs(p_node text, p_items json)
   language plpgsql
   security definer
   set search_path = ''
+  set enable_seqscan = off
+  set enable_bitmapscan = off
+  set enable_hashjoin = off
+  set enable_mergejoin = off
   set lock_timeout = '5s'
 as $$
 declare
@@ -48,7 +52,7 @@ begin
     select ord, e,
            coalesce((e -> 'id')::text ~ '^[0-9]{1,18}$', false)
            and coalesce((e -> 'fence')::text ~ '^[0-9]{1,9}$', false)
-           and coalesce(e ->> 'outcome' in ('succeeded', 'failed', 'released'), false)
+           and coalesce(e ->> 'outcome' in ('succeeded', 'failed', 'released', 'declined'), false)
            and coalesce(json_typeof(e -> 'result'), 'string') = 'string'
            and coalesce(json_typeof(e -> 'error'), 'string') = 'string'
            and coalesce(json_typeof(e -> 'reason'), 'string') = 'string'
@@ -102,22 +106,31 @@ begin
            error            = case when verdict.outcome = 'failed' then verdict.error end,
            -- A salvaged job had its attempt given back with it; a released one gets it now.
            attempt          = job.attempt + case when verdict.answer = 'salvaged' then 1
-                                                 when verdict.outcome = 'released' then -1
+                                                 when verdict.outcome in ('released', 'declined') then -1
                                                  else 0 end,
            run_at           = case when verdict.final_state is not null then job.run_at
                                    when verdict.delay_ms is not null then v_now + verdict.delay_ms * interval '1 millisecond'
-                                   when verdict.outcome = 'released' then v_now
+                                   when verdict.outcome in ('released', 'declined') then v_now
                                    else v_now + public.loom_backoff(job.backoff_kind, job.attempt, job.backoff_ms, job.backoff_max_ms)
                               end,
            waiting_reason   = case when verdict.final_state is null and verdict.reason is not null then
-                                jsonb_build_object('code', 'released', 'summary', left(verdict.reason, 2000)) end,
+                                jsonb_build_object('code', verdict.outcome, 'summary', left(verdict.reason, 2000)) end,
            target_host      = case when verdict.answer = 'salvaged' then v_node
                                    when verdict.final_state is not null or job.host_pinned then job.target_host end,
+           declined_by      = case when verdict.outcome = 'declined'
+                                   then array_append(array_remove(job.declined_by, v_node), v_node)
+                                   else job.declined_by end,
+           -- It has been started once: what it was worth starting for no longer counts.
+           start_by         = null,
            offer_expires_at = null,
            claimed_by       = null, epoch = null, claim_seq = null, deadline_at = null
       from verdict
      where job.id = verdict.id
-    returning job.id, job.state, job.finished_at
+    returning job.id, job.run_id, job.state, job.finished_at, verdict.fence, verdict.answer
+  ),
+  event as (
+    insert into public.loom_events (type, run_id, job_id, state, node, fence, detail)
+    select 'job.settled', run_id, id, state, v_node, fence, answer from written
   )
   select (select coalesce(json_agg(json_build_object(
                    'id', decided.id, 'fence', decided.fence,

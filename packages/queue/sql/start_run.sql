@@ -10,7 +10,8 @@ create or replace function public.loom_start_run(
   p_jobs     json,
   p_trigger  text default 'api',
   p_key      text default null,
-  p_asked_by text default null
+  p_asked_by text default null,
+  p_retry_of uuid default null
 )
   returns json
   language plpgsql
@@ -30,8 +31,8 @@ begin
       using errcode = 'PT413', detail = 'INPUT_TOO_LARGE', hint = 'store the data elsewhere and pass a reference';
   end if;
 
-  insert into public.loom_runs (workflow_id, version, input, trigger, idempotency_key, asked_by)
-  values (p_workflow, p_version, p_input, p_trigger, p_key, p_asked_by)
+  insert into public.loom_runs (workflow_id, version, input, trigger, idempotency_key, asked_by, retry_of)
+  values (p_workflow, p_version, p_input, p_trigger, p_key, p_asked_by, p_retry_of)
   on conflict (workflow_id, idempotency_key) do nothing
   returning id into v_run;
 
@@ -66,26 +67,40 @@ begin
            (e ->> 'max_attempts')::integer                             as max_attempts,
            e ->> 'backoff_kind'                                        as backoff_kind,
            (e ->> 'backoff_ms')::integer                               as backoff_ms,
-           (e ->> 'backoff_max_ms')::integer                           as backoff_max_ms
+           (e ->> 'backoff_max_ms')::integer                           as backoff_max_ms,
+           (e ->> 'start_within_ms')::integer                          as start_within_ms,
+           e ->> 'concurrency_key'                                     as concurrency_key,
+           (e ->> 'concurrency_limit')::integer                        as concurrency_limit
       from json_array_elements(p_jobs) with ordinality as t(e, ord)
   ),
   edge as materialized (
     select needed, array_agg(step_id order by ord) as dependents
       from step, unnest(after) as needed
      group by needed
+  ),
+  created as (
+    insert into public.loom_job_queue (
+      run_id, workflow_id, step_id, after, waits_for, dependents, requires, prefers, requirement_key,
+      host_pinned, target_host, priority, timeout_ms, max_attempts, backoff_kind, backoff_ms, backoff_max_ms,
+      start_within_ms, start_by, concurrency_key, concurrency_limit, state)
+    select v_run, p_workflow, step_id, after, cardinality(after), coalesce(edge.dependents, '{}'), requires, prefers,
+           md5(concat_ws(e'\n', p_workflow, requires, prefers)),
+           host is not null, host, priority, timeout_ms, max_attempts, backoff_kind, backoff_ms, backoff_max_ms,
+           start_within_ms,
+           case when cardinality(after) = 0 then clock_timestamp() + start_within_ms * interval '1 millisecond' end,
+           concurrency_key, concurrency_limit,
+           case when cardinality(after) > 0 then 'blocked'
+                when host is not null then 'pending'
+                else 'waiting' end
+      from step
+      left join edge on edge.needed = step.step_id
+     order by ord
+    returning id, state, target_host
   )
-  insert into public.loom_job_queue (
-    run_id, workflow_id, step_id, after, waits_for, dependents, requires, prefers, requirement_key,
-    host_pinned, target_host, priority, timeout_ms, max_attempts, backoff_kind, backoff_ms, backoff_max_ms, state)
-  select v_run, p_workflow, step_id, after, cardinality(after), coalesce(edge.dependents, '{}'), requires, prefers,
-         md5(requires::text || prefers::text),
-         host is not null, host, priority, timeout_ms, max_attempts, backoff_kind, backoff_ms, backoff_max_ms,
-         case when cardinality(after) > 0 then 'blocked'
-              when host is not null then 'pending'
-              else 'waiting' end
-    from step
-    left join edge on edge.needed = step.step_id
-   order by ord;
+  insert into public.loom_events (type, run_id, job_id, state, node, detail)
+  select 'run.started', v_run, null, 'running', null, p_workflow
+  union all
+  select 'job.created', v_run, id, state, target_host, null from created;
 
   return json_build_object('run_id', v_run, 'returned', 'created');
 end $$;

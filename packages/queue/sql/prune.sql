@@ -1,0 +1,52 @@
+-- Removes what has been finished for longer than p_keep_days: at most p_limit runs
+-- (with their jobs and logs), jobs without a run, and events. Call it again while it
+-- says that there is more.
+create or replace function public.loom_prune(p_keep_days integer default 30, p_limit integer default 500)
+  returns json
+  language plpgsql
+  security definer
+  set search_path = ''
+as $$
+declare
+  v_before timestamptz := clock_timestamp() - make_interval(days => p_keep_days);
+  v_runs   integer;
+  v_jobs   integer;
+  v_events integer;
+begin
+  if p_keep_days < 0 then
+    raise exception 'keep 0 or more days'
+      using errcode = 'PT400', detail = 'INVALID_ARGUMENT', hint = 'the default is 30';
+  end if;
+
+  with old as materialized (
+    select id from public.loom_runs
+     where finished_at is not null and finished_at < v_before
+     order by finished_at limit p_limit
+       for update skip locked
+  )
+  delete from public.loom_runs as run using old where run.id = old.id;
+  get diagnostics v_runs = row_count;
+
+  with old as materialized (
+    select id from public.loom_job_queue
+     where run_id is null and finished_at is not null and finished_at < v_before
+     order by finished_at limit p_limit
+       for update skip locked
+  )
+  delete from public.loom_job_queue as job using old where job.id = old.id;
+  get diagnostics v_jobs = row_count;
+
+  -- In the order in which they were written; the first that is young enough ends it.
+  with old as materialized (
+    select xid, id from (select xid, id, at from public.loom_events order by xid, id limit p_limit) as first
+     where at < v_before
+  )
+  delete from public.loom_events as event using old where event.xid = old.xid and event.id = old.id;
+  get diagnostics v_events = row_count;
+
+  return json_build_object('runs', v_runs, 'jobs', v_jobs, 'events', v_events,
+                           'more', greatest(v_runs, v_jobs, v_events) >= p_limit);
+end $$;
+
+revoke all on function public.loom_prune from public, anon, authenticated, service_role;
+grant execute on function public.loom_prune to service_role;
