@@ -1,8 +1,7 @@
 import { base } from "../../tsup.base.ts";
 
-// The testing entry takes the queue from its package: built in, it would look for the
-// SQL files next to itself.
+// Shared chunks, so that an error class is the same one whichever entry threw it.
 export default base({
-  entry: ["src/index.ts", "src/testing/index.ts"],
-  external: ["@loom/queue"],
+  entry: ["src/index.ts", "src/postgres/index.ts", "src/testing/index.ts"],
+  splitting: true,
 });

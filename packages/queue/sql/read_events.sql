@@ -37,7 +37,7 @@ begin
   )
   select json_build_object(
            'events', coalesce(json_agg(json_build_object(
-             'cursor', format('%s.%s', xid, id), 'at', at, 'type', type, 'run_id', run_id, 'job_id', job_id,
+             'cursor', format('%s.%s', xid, id), 'seq', id, 'at', at, 'type', type, 'run_id', run_id, 'job_id', job_id,
              'state', state, 'node', node, 'epoch', epoch, 'fence', fence, 'detail', detail) order by xid, id), '[]'),
            'cursor', coalesce((array_agg(format('%s.%s', xid, id) order by xid desc, id desc))[1], p_after))
     into v_answer

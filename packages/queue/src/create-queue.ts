@@ -1,8 +1,11 @@
 import type { PlannedJob } from "@loom/workflow";
 import type { SupabaseClient } from "@supabase/supabase-js";
 import { z } from "zod";
-import { QueueSchemaError, RunNotFoundError } from "./errors.ts";
-import { claimedJob, waitingJob } from "./job.ts";
+import { JobNotFoundError, QueueSchemaError, RunNotFoundError } from "./errors.ts";
+import { queueEvent } from "./event.ts";
+import { claimedJob, job, waitingJob } from "./job.ts";
+import { logPage } from "./log-chunk.ts";
+import { enqueuedJob, toNewRow } from "./new-job.ts";
 import { heartbeatAnswer, helloAnswer, lostSession, node } from "./node.ts";
 import type { Queue } from "./queue.ts";
 import { row } from "./row.ts";
@@ -23,6 +26,18 @@ const reaped = z.object({
   expiredOffers: z.int(),
 });
 
+const pruned = z.object({
+  runs: z.int(),
+  jobs: z.int(),
+  events: z.int(),
+  more: z.boolean(),
+});
+
+const cancelAnswer = z.object({
+  id: z.int(),
+  answer: z.enum(["cancelled", "requested", "finished", "unknown"]),
+});
+
 /**
  * The queue over a Supabase client (or anything that speaks PostgREST).
  *
@@ -32,8 +47,16 @@ export function createQueue(options: { client: SupabaseClient; timeoutMs?: numbe
   return queueOver(supabaseTransport(options.client, options.timeoutMs ?? 10_000));
 }
 
-/** The queue over any transport. */
-export function queueOver(transport: Transport): Queue {
+/**
+ * The queue over any transport.
+ *
+ * @param options.notify - Ring the channel `loom_offers` for whom there are new offers. A
+ *   notification takes a lock at commit that all writers share, so only with listeners.
+ */
+export function queueOver(
+  transport: Transport,
+  { notify = false }: { notify?: boolean } = {},
+): Queue {
   async function call<Schema extends z.ZodType>(
     name: string,
     args: Record<string, unknown>,
@@ -70,6 +93,61 @@ export function queueOver(transport: Transport): Queue {
       return found;
     },
 
+    async cancelRun(runId) {
+      const cancelled = z.guid().safeParse(runId).success
+        ? await call(
+            "loom_cancel_run",
+            { p_run: runId },
+            z
+              .object({ status: z.enum(["running", "succeeded", "failed", "cancelled"]) })
+              .nullable(),
+          )
+        : null;
+      if (!cancelled) throw new RunNotFoundError(runId);
+      return cancelled.status;
+    },
+
+    async retryRun(runId, { mode, key, ...rest }) {
+      const step = "step" in rest ? rest.step : null;
+      const args = { p_run: runId, p_mode: mode, p_step: step, p_key: key ?? null };
+      const started = z.guid().safeParse(runId).success
+        ? await call("loom_retry_run", args, row(startedRun).nullable())
+        : null;
+      if (!started) throw new RunNotFoundError(runId);
+      return started;
+    },
+
+    enqueue: (jobs) =>
+      call(
+        "loom_enqueue_jobs",
+        { p_jobs: jobs.map(toNewRow), p_notify: notify },
+        z.array(enqueuedJob),
+      ),
+
+    async getJob(jobId) {
+      const found = await call("loom_get_job", { p_job: jobId }, row(job).nullable());
+      if (!found) throw new JobNotFoundError(jobId);
+      return found;
+    },
+
+    cancel: (jobIds) => call("loom_cancel_jobs", { p_jobs: jobIds }, z.array(cancelAnswer)),
+
+    redrive: (jobIds) =>
+      call(
+        "loom_redrive_jobs",
+        { p_jobs: jobIds },
+        z.array(row(z.object({ id: z.int(), redrivenAs: z.int().nullable() }))),
+      ),
+
+    async pauseWorkflow(workflow, note) {
+      const args = { p_workflow: workflow, p_paused: true, p_note: note ?? null };
+      await call("loom_pause_workflow", args, z.unknown());
+    },
+
+    async resumeWorkflow(workflow) {
+      await call("loom_pause_workflow", { p_workflow: workflow, p_paused: false }, z.unknown());
+    },
+
     listNodes: () => call("loom_list_nodes", {}, z.array(row(node))),
 
     listWaiting: ({ perKind = 50 } = {}) =>
@@ -78,7 +156,7 @@ export function queueOver(transport: Transport): Queue {
     async place({ offers, refusals, offerMs = 15_000 }) {
       const { placed } = await call(
         "loom_place_jobs",
-        { p_offers: offers, p_reasons: refusals, p_offer_ms: offerMs },
+        { p_offers: offers, p_reasons: refusals, p_offer_ms: offerMs, p_notify: notify },
         z.object({ placed: z.array(z.int()) }),
       );
       return placed;
@@ -104,6 +182,16 @@ export function queueOver(transport: Transport): Queue {
     heartbeat: ({ node: name, epoch }) =>
       call("loom_heartbeat", { p_node: name, p_epoch: epoch }, row(heartbeatAnswer)),
 
+    async decline(name, jobIds, reason) {
+      const args = { p_node: name, p_jobs: jobIds, p_reason: reason };
+      const { declined } = await call(
+        "loom_decline_jobs",
+        args,
+        z.object({ declined: z.array(z.int()) }),
+      );
+      return declined;
+    },
+
     claim: ({ node: name, epoch }, { seq, limit }) =>
       call(
         "loom_claim_jobs",
@@ -118,7 +206,41 @@ export function queueOver(transport: Transport): Queue {
         z.array(settlementAnswer),
       ),
 
+    async appendLog({ node: name, id, fence }, chunks) {
+      const args = { p_node: name, p_job: id, p_fence: fence, p_chunks: chunks };
+      const answers = z.object({ answer: z.enum(["accepted", "stale", "unknown", "too_large"]) });
+      return (await call("loom_append_log", args, answers)).answer;
+    },
+
+    readLog: (jobId, { fence, from = 0, limit = 100 } = {}) =>
+      call(
+        "loom_read_log",
+        { p_job: jobId, p_fence: fence ?? null, p_from: from, p_limit: limit },
+        logPage,
+      ),
+
+    readEvents: ({ after = null, limit = 500 } = {}) =>
+      call(
+        "loom_read_events",
+        { p_after: after, p_limit: limit },
+        z.object({ events: z.array(row(queueEvent)), cursor: z.string().nullable() }),
+      ),
+
     reap: ({ limit = 500 } = {}) => call("loom_reap", { p_limit: limit }, row(reaped)),
+
+    async expire({ limit = 500 } = {}) {
+      const { expired } = await call(
+        "loom_expire_jobs",
+        { p_limit: limit },
+        z.object({ expired: z.int() }),
+      );
+      return expired;
+    },
+
+    prune: ({ keepDays = 30, limit = 500 } = {}) =>
+      call("loom_prune", { p_keep_days: keepDays, p_limit: limit }, row(pruned)),
+
+    verify: () => call("loom_verify", {}, z.array(z.string())),
   };
 }
 

@@ -48,7 +48,7 @@ export class QueueSchemaError extends Error {
 /** The database understood the call and refused it, for example an input that is too large. */
 export class QueueRequestError extends Error {
   override readonly name = "QueueRequestError";
-  /** Stable, from the SQL function: `INVALID_ARGUMENT`, `INPUT_TOO_LARGE` … */
+  /** Stable: `INVALID_ARGUMENT`, `INPUT_TOO_LARGE`, `RUN_NOT_FINISHED`, `NOTHING_TO_RETRY`. */
   readonly code: string;
   readonly operation: string;
   readonly hint: string | undefined;
@@ -70,5 +70,15 @@ export class RunNotFoundError extends Error {
   constructor(runId: string) {
     super(`there is no run ${runId}`);
     this.runId = runId;
+  }
+}
+
+export class JobNotFoundError extends Error {
+  override readonly name = "JobNotFoundError";
+  readonly code = "JOB_NOT_FOUND";
+  readonly jobId: number;
+  constructor(jobId: number) {
+    super(`there is no job ${jobId}`);
+    this.jobId = jobId;
   }
 }

@@ -1,17 +1,22 @@
 export { createQueue, queueOver } from "./create-queue.ts";
 export {
+  JobNotFoundError,
   QueueAccessError,
   QueueRequestError,
   QueueSchemaError,
   QueueUnavailableError,
   RunNotFoundError,
 } from "./errors.ts";
+export type { EventPage, QueueEvent } from "./event.ts";
 export type { ClaimedJob, Job, WaitingJob, WaitingReason } from "./job.ts";
+export type { LogChunk, LogPage } from "./log-chunk.ts";
 export { migrationScript } from "./migration-script.ts";
+export type { EnqueuedJob, NewJob } from "./new-job.ts";
 export type { HeartbeatAnswer, HelloAnswer, Node, NodeReport, Session } from "./node.ts";
 export type {
   ClaimAnswer,
   Offer,
+  Pruned,
   Queue,
   Reaped,
   Refusal,

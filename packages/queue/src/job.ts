@@ -3,9 +3,13 @@ import { instant, jsonText } from "./row.ts";
 
 const shared = {
   id: z.int(),
-  runId: z.string(),
+  /** Null: a job of its own, with its input in `payload`. */
+  runId: z.string().nullable(),
   workflow: z.string(),
   step: z.string(),
+  /** Within its workflow, no other job has it. */
+  key: z.string().nullable(),
+  payload: jsonText.nullable(),
   after: z.array(z.string()),
   requires: z.array(z.string()),
   /** The author named the node; it is never placed elsewhere. */
@@ -18,6 +22,12 @@ const shared = {
   crashRestarts: z.int(),
   /** Not due before this instant. */
   runAt: instant,
+  /** Not started after this instant: it expires. */
+  startBy: instant.nullable(),
+  /** Nodes that gave it back unstarted, newest last. */
+  declinedBy: z.array(z.string()),
+  concurrencyKey: z.string().nullable(),
+  concurrencyLimit: z.int().nullable(),
   createdAt: instant,
   /** The node of the newest claim, kept when the claim is over. */
   ranOn: z.string().nullable(),
@@ -51,6 +61,7 @@ export const job = z.discriminatedUnion("state", [
     placement: z.unknown(),
     fence: z.int(),
     claimedAt: instant,
+    cancelRequestedAt: instant.nullable(),
   }),
   z.object({
     ...shared,
@@ -74,10 +85,11 @@ export type Job = z.output<typeof job>;
 /** A job that waits for a node, with what placing needs. */
 export const waitingJob = z.object({
   id: z.int(),
-  runId: z.string(),
+  runId: z.string().nullable(),
   workflow: z.string(),
   step: z.string(),
   requires: z.array(z.string()),
+  declinedBy: z.array(z.string()),
   prefers: z.array(z.object({ clause: z.string(), weight: z.number() })),
   waitingReason: waitingReason.nullable(),
 });
@@ -87,16 +99,16 @@ export type WaitingJob = z.output<typeof waitingJob>;
 export const claimedJob = z.object({
   id: z.int(),
   fence: z.int(),
-  runId: z.string(),
+  runId: z.string().nullable(),
   workflow: z.string(),
-  /** The workflow's version when the run was planned. */
+  /** The workflow's version when the run was planned; empty for a job without a run. */
   version: z.string(),
   step: z.string(),
   requires: z.array(z.string()),
   attempt: z.int(),
   maxAttempts: z.int(),
   timeoutMs: z.int(),
-  /** The run's input, parsed when the run was planned. */
+  /** The run's input, parsed when the run was planned; or the job's own. */
   input: jsonText,
   /** Results of the steps this one comes after, by step name. */
   results: z.record(z.string(), jsonText),

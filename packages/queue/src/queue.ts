@@ -1,5 +1,8 @@
 import type { RunPlan } from "@loom/workflow";
-import type { ClaimedJob, WaitingJob } from "./job.ts";
+import type { EventPage } from "./event.ts";
+import type { ClaimedJob, Job, WaitingJob } from "./job.ts";
+import type { LogChunk, LogPage } from "./log-chunk.ts";
+import type { EnqueuedJob, NewJob } from "./new-job.ts";
 import type { HeartbeatAnswer, HelloAnswer, Node, NodeReport, Session } from "./node.ts";
 import type { Run, StartedRun } from "./run.ts";
 import type { Settlement, SettlementAnswer } from "./settlement.ts";
@@ -38,6 +41,14 @@ export interface Reaped {
   expiredOffers: number;
 }
 
+export interface Pruned {
+  runs: number;
+  jobs: number;
+  events: number;
+  /** There is more to remove: call again. */
+  more: boolean;
+}
+
 /**
  * The job queue. Every method is one SQL function and one transaction, and every
  * method may be called again when its answer was lost.
@@ -61,6 +72,65 @@ export interface Queue {
    * @see sql/get_run.sql
    */
   getRun(runId: string): Promise<Run>;
+
+  /**
+   * Cancels what is not finished of a run. Running steps learn of it with the next heartbeat.
+   *
+   * @returns The run's status: `running` while a node still has to stop a step.
+   * @throws RunNotFoundError
+   * @see sql/cancel_run.sql
+   */
+  cancelRun(runId: string): Promise<Run["status"]>;
+
+  /**
+   * Repeats a finished run as a new one. With `failed`, results of steps that succeeded are taken
+   * over; with `from`, those that do not depend on that step.
+   *
+   * @throws RunNotFoundError
+   * @throws QueueRequestError `RUN_NOT_FINISHED`, `NOTHING_TO_RETRY`, `INVALID_ARGUMENT`.
+   * @see sql/retry_run.sql
+   */
+  retryRun(
+    runId: string,
+    options: ({ mode: "all" | "failed" } | { mode: "from"; step: string }) & { key?: string },
+  ): Promise<StartedRun>;
+
+  /**
+   * Adds jobs of their own, up to 1000 at once; all or none.
+   *
+   * @throws QueueRequestError `INPUT_TOO_LARGE`, `INVALID_ARGUMENT`.
+   * @see sql/enqueue_jobs.sql
+   */
+  enqueue(jobs: readonly NewJob[]): Promise<EnqueuedJob[]>;
+
+  /**
+   * @throws JobNotFoundError
+   * @see sql/get_job.sql
+   */
+  getJob(jobId: number): Promise<Job>;
+
+  /**
+   * Cancels jobs: `cancelled` at once, `requested` of the node that runs it, or already `finished`.
+   *
+   * @see sql/cancel_jobs.sql
+   */
+  cancel(
+    jobIds: readonly number[],
+  ): Promise<{ id: number; answer: "cancelled" | "requested" | "finished" | "unknown" }[]>;
+
+  /**
+   * Adds a copy of failed or cancelled jobs that belong to no run; one copy a job, however often.
+   *
+   * @returns The copy of each job, null where there is nothing to redrive.
+   * @see sql/redrive_jobs.sql
+   */
+  redrive(jobIds: readonly number[]): Promise<{ id: number; redrivenAs: number | null }[]>;
+
+  /** Keeps a workflow's jobs from being placed and claimed; what runs goes on. @see sql/pause_workflow.sql */
+  pauseWorkflow(workflow: string, note?: string): Promise<void>;
+
+  /** @see sql/pause_workflow.sql */
+  resumeWorkflow(workflow: string): Promise<void>;
 
   /** Every node, by name. @see sql/list_nodes.sql */
   listNodes(): Promise<Node[]>;
@@ -93,6 +163,14 @@ export interface Queue {
   heartbeat(session: Session): Promise<HeartbeatAnswer>;
 
   /**
+   * Gives offers back that the node will not take, before claiming them.
+   *
+   * @returns The ids of those that were still its offers.
+   * @see sql/decline_jobs.sql
+   */
+  decline(node: string, jobIds: readonly number[], reason: string): Promise<number[]>;
+
+  /**
    * Takes due jobs that are offered to the node, most urgent first.
    *
    * @param options.seq - One more than the last claim that brought jobs, from 1. Repeating
@@ -109,6 +187,59 @@ export interface Queue {
    */
   settle(node: string, items: Settlement[]): Promise<SettlementAnswer[]>;
 
+  /**
+   * Appends output to the log of an attempt that the node still owns. Repeating it changes nothing.
+   *
+   * @returns `too_large` beyond 10 MiB an attempt, `stale` when the claim is settled or a newer one exists.
+   * @see sql/append_log.sql
+   */
+  appendLog(
+    claim: { node: string; id: number; fence: number },
+    chunks: readonly LogChunk[],
+  ): Promise<"accepted" | "stale" | "unknown" | "too_large">;
+
+  /**
+   * Reads an attempt's output from a byte on; the newest attempt's by default.
+   *
+   * @param options.limit - Chunks at most; 1 to 1000, default 100.
+   * @see sql/read_log.sql
+   */
+  readLog(
+    jobId: number,
+    options?: { fence?: number; from?: number; limit?: number },
+  ): Promise<LogPage>;
+
+  /**
+   * Reads the history behind a cursor, oldest first; from its beginning where there is none.
+   * `now` answers with a cursor behind all that has happened.
+   *
+   * No event is missed, however late it commits. A long writing transaction in the same
+   * database holds events back until it ends.
+   *
+   * @param options.limit - 1 to 10 000, default 500.
+   * @see sql/read_events.sql
+   */
+  readEvents(options?: { after?: string | null; limit?: number }): Promise<EventPage>;
+
   /** Gives back what dead nodes held and offers nobody took. @see sql/reap.sql */
   reap(options?: { limit?: number }): Promise<Reaped>;
+
+  /** Fails jobs that were not started in time, and tells how many. @see sql/expire_jobs.sql */
+  expire(options?: { limit?: number }): Promise<number>;
+
+  /**
+   * Removes what has been finished for longer than `keepDays` (default 30), in bounded batches of
+   * `limit` (default 500) runs, jobs and events each.
+   *
+   * @see sql/prune.sql
+   */
+  prune(options?: { keepDays?: number; limit?: number }): Promise<Pruned>;
+
+  /**
+   * What cannot be, as rows are now; empty when all is well. Reads everything: for tests and for
+   * a doctor.
+   *
+   * @see sql/verify.sql
+   */
+  verify(): Promise<string[]>;
 }

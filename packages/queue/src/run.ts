@@ -9,6 +9,8 @@ const shared = {
   input: jsonText,
   trigger: z.enum(["api", "manual", "schedule"]),
   askedBy: z.string().nullable(),
+  /** The run that this one repeats. */
+  retryOf: z.string().nullable(),
   createdAt: instant,
   /** In the order of the workflow. */
   jobs: z.array(row(job)),

@@ -12,8 +12,10 @@ export type Settlement = { id: number; fence: number } & (
       /** Wait this long instead of the job's own backoff. */
       delayMs?: number;
     }
-  /** Given back without spending the attempt. */
+  /** Given back without spending the attempt; with a delay, snoozed until then. */
   | { outcome: "released"; reason?: string; delayMs?: number }
+  /** The same, and the hub learns that this node does not want the job. */
+  | { outcome: "declined"; reason: string; delayMs?: number }
 );
 
 export const settlementAnswer = z.object({
@@ -50,6 +52,7 @@ export function toItem(settlement: Settlement): Record<string, unknown> {
         delay_ms: settlement.delayMs,
       };
     case "released":
+    case "declined":
       return { id, fence, outcome, reason: settlement.reason, delay_ms: settlement.delayMs };
   }
 }

@@ -67,7 +67,8 @@ export interface StepContext<Input = JsonValue, Results = Readonly<Record<string
   readonly attempt: number;
   /** The node this attempt runs on. */
   readonly node: string;
-  readonly run: { readonly id: string };
+  /** `null` for a job that was added on its own. */
+  readonly run: { readonly id: string | null };
   readonly step: string;
   readonly workflow: string;
 }

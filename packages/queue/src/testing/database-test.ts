@@ -1,8 +1,8 @@
 /// <reference path="./global-setup.ts" />
 import { type Database, openDatabase } from "@loom/local-db";
-import { createQueue } from "@loom/queue";
 import { createClient, type SupabaseClient } from "@supabase/supabase-js";
 import { test as base, inject } from "vitest";
+import { createQueue } from "../create-queue.ts";
 
 /** A client of this database's API; `key` decides the role. */
 export const connect = (database: Database, key: string): SupabaseClient =>
@@ -22,7 +22,11 @@ export const databaseTest = base
     return database;
   })
   .extend("database", async ({ clone }) => {
-    await clone.sql`truncate public.loom_runs, public.loom_job_queue, public.loom_node_sessions, public.openclaw_instances restart identity`;
+    await clone.sql`
+      truncate public.loom_runs, public.loom_job_queue, public.loom_job_logs, public.loom_events,
+               public.loom_node_sessions, public.loom_concurrency_keys, public.loom_paused_workflows,
+               public.openclaw_instances
+       restart identity`;
     await clone.sql`update public.loom_leaders set ticked_at = clock_timestamp()`;
     return clone;
   })

@@ -1,6 +1,6 @@
 import { type ClusterInfo, startCluster } from "@loom/local-db";
-import { migrationScript } from "@loom/queue";
 import type { TestProject } from "vitest/node";
+import { migrationScript } from "../migration-script.ts";
 
 declare module "vitest" {
   export interface ProvidedContext {

@@ -1,0 +1,50 @@
+import { z } from "zod";
+import { instant } from "./row.ts";
+
+/** What can happen. `job.*` carry a job, `run.*` a run, `node.*` a node. */
+export const eventTypes = [
+  "run.started",
+  "run.finished",
+  "job.created",
+  "job.ready",
+  "job.offered",
+  "job.offer_expired",
+  "job.declined",
+  "job.claimed",
+  "job.settled",
+  "job.requeued",
+  "job.cancel_requested",
+  "job.cancelled",
+  "job.expired",
+  "job.skipped",
+  "node.hello",
+  "node.dead",
+  "workflow.paused",
+  "workflow.resumed",
+] as const;
+
+export const queueEvent = z.object({
+  /** Where to go on reading behind this event. */
+  cursor: z.string(),
+  /** Rises with time for the events of one job, whatever order they are read in. */
+  seq: z.int(),
+  at: instant,
+  type: z.enum(eventTypes),
+  runId: z.string().nullable(),
+  jobId: z.int().nullable(),
+  /** The state after it, of the job; of the run where there is no job. */
+  state: z.string().nullable(),
+  node: z.string().nullable(),
+  epoch: z.int().nullable(),
+  fence: z.int().nullable(),
+  detail: z.string().nullable(),
+});
+
+/** One change of state, written by the transaction that made it. */
+export type QueueEvent = z.output<typeof queueEvent>;
+
+/** A part of the history, and where it goes on. */
+export interface EventPage {
+  events: QueueEvent[];
+  cursor: string | null;
+}

@@ -1,0 +1,6 @@
+export {
+  createPostgresQueue,
+  type PostgresQueue,
+  type PostgresQueueOptions,
+} from "./create-postgres-queue.ts";
+export { ListenUnavailableError } from "./listen.ts";
