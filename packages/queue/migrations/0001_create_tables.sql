@@ -82,52 +82,71 @@ create table public.loom_runs (
   constraint loom_runs_key unique (workflow_id, idempotency_key)
 );
 
+create domain public.loom_name              as text check (length(value) <= 100);
+create domain public.loom_key               as text check (length(value) between 1 and 300);
+create domain public.loom_input             as text check (octet_length(value) <= 262144);
+create domain public.loom_result            as text check (octet_length(value) <= 1048576);
+create domain public.loom_error             as text check (octet_length(value) <= 65536);
+create domain public.loom_traceparent       as text check (length(value) <= 200);
+create domain public.loom_count             as integer check (value >= 0);
+create domain public.loom_requirements      as text[] check (cardinality(value) <= 64);
+create domain public.loom_priority          as smallint check (value between 0 and 1000);
+create domain public.loom_concurrency_key   as text check (length(value) between 1 and 200);
+create domain public.loom_concurrency_limit as integer check (value between 1 and 10000);
+create domain public.loom_job_state         as text check (value in ('blocked', 'waiting', 'pending', 'running',
+                                                                      'succeeded', 'failed', 'cancelled', 'skipped'));
+create domain public.loom_attempts          as integer check (value between 1 and 1000);
+create domain public.loom_restarts          as integer check (value between 0 and 100);
+create domain public.loom_backoff_kind      as text check (value in ('fixed', 'exponential'));
+create domain public.loom_backoff_ms        as integer check (value >= 0);
+create domain public.loom_timeout_ms        as integer check (value >= 1);
+create domain public.loom_start_within_ms   as integer check (value between 1 and 2147483647);
+
 create table public.loom_job_queue (
   id                  bigint generated always as identity primary key,
   -- A step of a run, or (without one) a job of its own, with its input in payload.
   run_id              uuid references public.loom_runs on delete cascade,
-  workflow_id         text not null check (length(workflow_id) <= 100),
-  step_id             text not null check (length(step_id) <= 100),
-  key                 text check (length(key) between 1 and 300),
-  payload             text check (octet_length(payload) <= 262144),
+  workflow_id         public.loom_name not null,
+  step_id             public.loom_name not null,
+  key                 public.loom_key,
+  payload             public.loom_input,
   -- The steps of the same run that this one needs, how many of them have not
   -- succeeded yet, and the steps that need this one (the same edges, seen from here).
   after               text[] not null default '{}',
-  waits_for           integer not null default 0 check (waits_for >= 0),
+  waits_for           public.loom_count not null default 0,
   dependents          text[] not null default '{}',
 
-  requires            text[] not null default '{}' check (cardinality(requires) <= 64),
+  requires            public.loom_requirements not null default '{}',
   prefers             jsonb not null default '[]',
   -- Equal for jobs with equal needs, so that the placing loop reads a few of each
   -- kind, however long the queue.
   requirement_key     text not null,
   host_pinned         boolean not null default false,
   target_host         text,
-  priority            smallint not null default 100 check (priority between 0 and 1000),
+  priority            public.loom_priority not null default 100,
   run_at              timestamptz not null default clock_timestamp(),
   -- How long after it is ready it is still worth starting, and what that comes to.
-  start_within_ms     integer check (start_within_ms between 1 and 2147483647),
+  start_within_ms     public.loom_start_within_ms,
   start_by            timestamptz,
   -- At most concurrency_limit jobs of one key run at a time.
-  concurrency_key     text check (length(concurrency_key) between 1 and 200),
-  concurrency_limit   integer check (concurrency_limit between 1 and 10000),
+  concurrency_key     public.loom_concurrency_key,
+  concurrency_limit   public.loom_concurrency_limit,
 
-  state               text not null check (state in ('blocked', 'waiting', 'pending', 'running',
-                                                      'succeeded', 'failed', 'cancelled', 'skipped')),
+  state               public.loom_job_state not null,
   waiting_reason      jsonb,
   placement           jsonb,
   offer_expires_at    timestamptz,
   -- Nodes that gave the job back unstarted, newest last.
   declined_by         text[] not null default '{}',
 
-  attempt             integer not null default 0 check (attempt >= 0),
-  max_attempts        integer not null default 1 check (max_attempts between 1 and 100),
-  crash_restarts      integer not null default 0 check (crash_restarts >= 0),
-  max_crash_restarts  integer not null default 3 check (max_crash_restarts between 0 and 100),
-  backoff_kind        text not null default 'exponential' check (backoff_kind in ('fixed', 'exponential')),
-  backoff_ms          integer not null default 1000 check (backoff_ms between 0 and 86400000),
-  backoff_max_ms      integer not null default 300000 check (backoff_max_ms between 0 and 86400000),
-  timeout_ms          integer not null default 600000 check (timeout_ms between 1 and 604800000),
+  attempt             public.loom_count not null default 0,
+  max_attempts        public.loom_attempts not null default 1,
+  crash_restarts      public.loom_count not null default 0,
+  max_crash_restarts  public.loom_restarts not null default 3,
+  backoff_kind        public.loom_backoff_kind not null default 'exponential',
+  backoff_ms          public.loom_backoff_ms not null default 1000,
+  backoff_max_ms      public.loom_backoff_ms not null default 300000,
+  timeout_ms          public.loom_timeout_ms not null default 600000,
 
   -- +1 with every claim; the newest one its owner settled; who owns it now.
   fence               integer not null default 0,
@@ -141,9 +160,9 @@ create table public.loom_job_queue (
   ran_on              text,
   cancel_requested_at timestamptz,
 
-  result              text check (octet_length(result) <= 1048576),
-  error               text check (octet_length(error) <= 65536),
-  traceparent         text check (length(traceparent) <= 200),
+  result              public.loom_result,
+  error               public.loom_error,
+  traceparent         public.loom_traceparent,
   created_at          timestamptz not null default clock_timestamp(),
   finished_at         timestamptz,
 

@@ -21,13 +21,11 @@ begin
     raise exception 'cancel at most 10000 jobs at once'
       using errcode = 'PT400', detail = 'INVALID_ARGUMENT', hint = 'cancel the run instead';
   end if;
-  perform public.loom_lock_runs(p_jobs);
+  perform public.loom_lock_jobs(p_jobs);
 
   with open as materialized (
     select id, state, cancel_requested_at is not null as is_repeated from public.loom_job_queue
      where id = any(p_jobs) and finished_at is null
-     order by id
-       for no key update
   ),
   written as (
     update public.loom_job_queue as job

@@ -9,30 +9,42 @@ create or replace function public.loom_enqueue_jobs(p_jobs json, p_notify boolea
   language plpgsql
   security definer
   set search_path = ''
+  set enable_seqscan = off
+  set enable_bitmapscan = off
+  set enable_hashjoin = off
+  set enable_mergejoin = off
+  set plan_cache_mode = force_generic_plan
 as $$
 declare
-  v_added  bigint[];
-  v_nodes  text;
-  v_answer json;
+  v_added   bigint[];
+  v_are_all boolean;
+  v_nodes   text;
+  v_answer  json;
+  v_is_gone boolean;
 begin
   if json_typeof(p_jobs) is distinct from 'array' or json_array_length(p_jobs) > 1000 then
     raise exception 'jobs are an array of at most 1000'
       using errcode = 'PT400', detail = 'INVALID_ARGUMENT', hint = 'enqueue in smaller batches';
   end if;
-  if exists (select from json_array_elements(p_jobs) as e where octet_length(e ->> 'payload') > 262144) then
+  -- The text of all of them is never shorter than one payload.
+  if octet_length(p_jobs::text) > 262144
+     and exists (select from json_array_elements(p_jobs) as e where octet_length(e ->> 'payload') > 262144) then
     raise exception 'the input of a job holds at most 256 KiB'
       using errcode = 'PT413', detail = 'INPUT_TOO_LARGE', hint = 'store the data elsewhere and pass a reference';
   end if;
 
   with item as materialized (
-    select nextval('public.loom_job_queue_id_seq') as id, ord, job.*
-      from json_array_elements(p_jobs) with ordinality as t(e, ord),
-           json_to_record(e) as job(
-             workflow text, step text, key text, payload text, requires json, prefers jsonb, host text,
+    select nextval('public.loom_job_queue_id_seq') as id, job.*
+      from rows from (json_to_recordset(p_jobs) as (
+             workflow text, step text, key text, payload text, requires text[], prefers jsonb, host text,
              priority smallint, delay_ms bigint, start_within_ms integer, timeout_ms integer,
              max_attempts integer, max_crash_restarts integer,
              backoff_kind text, backoff_ms integer, backoff_max_ms integer,
-             concurrency_key text, concurrency_limit integer)
+             concurrency_key text, concurrency_limit integer))
+           with ordinality as job(
+             workflow, step, key, payload, requires, prefers, host, priority, delay_ms, start_within_ms, timeout_ms,
+             max_attempts, max_crash_restarts, backoff_kind, backoff_ms, backoff_max_ms,
+             concurrency_key, concurrency_limit, ord)
   ),
   added as (
     insert into public.loom_job_queue (
@@ -40,40 +52,50 @@ begin
       priority, run_at, start_within_ms, start_by, timeout_ms, max_attempts, max_crash_restarts,
       backoff_kind, backoff_ms, backoff_max_ms, concurrency_key, concurrency_limit, state)
     overriding system value
-    select id, workflow, step, key, payload, needs.requires, prefers,
-           md5(concat_ws(e'\n', workflow, needs.requires, prefers)),
+    select id, workflow, step, key, payload, coalesce(requires, '{}'), prefers,
+           md5(concat_ws(e'\n', workflow, coalesce(requires, '{}'), prefers)),
            host is not null, host, priority, due.at, start_within_ms,
            due.at + start_within_ms * interval '1 millisecond', timeout_ms, max_attempts, max_crash_restarts,
            backoff_kind, backoff_ms, backoff_max_ms, concurrency_key, concurrency_limit,
            case when host is null then 'waiting' else 'pending' end
       from item
-     cross join lateral (select array(select json_array_elements_text(item.requires)) as requires) as needs
      cross join lateral (select clock_timestamp() + coalesce(delay_ms, 0) * interval '1 millisecond' as at) as due
      order by workflow, key, ord
-    on conflict do nothing
+    on conflict (workflow_id, key) where key is not null do nothing
     returning id, state, target_host
   ),
   event as (
     insert into public.loom_events (type, job_id, state, node)
     select 'job.created', id, state, target_host from added
   )
-  select coalesce(array_agg(id), '{}'), string_agg(distinct target_host, ','),
-         (select json_agg(json_build_object('id', id, 'workflow', workflow, 'key', key) order by ord) from item)
-    into v_added, v_nodes, v_answer
+  select coalesce(array_agg(id), '{}'), count(*) = (select count(*) from item),
+         string_agg(distinct target_host, ',') filter (where p_notify),
+         (select coalesce(json_agg(created), '[]') from (select id, 'created' as returned from item order by ord) as created)
+    into v_added, v_are_all, v_nodes, v_answer
     from added;
   if p_notify and v_nodes is not null and length(v_nodes) < 8000 then
     perform pg_notify('loom_offers', v_nodes);
   end if;
 
+  if v_are_all then
+    return v_answer;
+  end if;
+
   -- A statement of its own: the job that was there may have been committed while the insert waited.
-  return (
-    select coalesce(json_agg(json_build_object(
-             'id', coalesce(present.id, item.id),
-             'returned', case when present.id is null then 'created' else 'existing' end) order by ord), '[]')
-      from (select (e ->> 'id')::bigint as id, e ->> 'workflow' as workflow, e ->> 'key' as key, ord
-              from json_array_elements(v_answer) with ordinality as t(e, ord)) as item
-      left join public.loom_job_queue as present
-        on item.id <> all(v_added) and present.workflow_id = item.workflow and present.key = item.key);
+  select coalesce(json_agg(json_build_object(
+           'id', coalesce(present.id, item.id),
+           'returned', case when present.id is null then 'created' else 'existing' end) order by ord), '[]'),
+         bool_or(present.id is null and item.id <> all(v_added))
+    into v_answer, v_is_gone
+    from rows from (json_to_recordset(v_answer) as (id bigint), json_to_recordset(p_jobs) as (workflow text, key text))
+         with ordinality as item(id, workflow, key, ord)
+    left join public.loom_job_queue as present
+      on item.id <> all(v_added) and present.workflow_id = item.workflow and present.key = item.key;
+  -- Pruned since the insert found it: neither the old job nor a new one is there.
+  if v_is_gone then
+    raise exception 'a job with one of these keys was removed at this moment' using errcode = 'no_data_found';
+  end if;
+  return v_answer;
 end $$;
 
 revoke all on function public.loom_enqueue_jobs from public, anon, authenticated, service_role;

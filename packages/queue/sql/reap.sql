@@ -32,11 +32,12 @@ begin
   end if;
   update public.loom_leaders set ticked_at = v_now where duty = 'reaper';
 
+  -- A session that is in use is waited for: passed over, it would be declared dead next time.
   with unwatched as materialized (
     select node from public.loom_node_sessions
      where not dead and v_now - v_ticked > lease_ms * interval '0.5 millisecond'
      order by node
-       for no key update skip locked
+       for no key update
   )
   update public.loom_node_sessions as session
      set expires_at = v_now + lease_ms * interval '1 millisecond'

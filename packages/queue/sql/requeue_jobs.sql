@@ -1,9 +1,10 @@
 -- Gives running jobs back that their node has lost. That is not the step's fault:
 -- it spends a crash restart, not an attempt, and only so many of those.
 --
--- A job that is no longer running when its lock is there was settled in between
--- and is left alone. 'skip locked': who holds the lock is settling it, or is
--- another reaper; what it leaves behind is found the next time.
+-- Waiting for the locks of runs takes a while. A job that is no longer running then
+-- was settled in between, and one that is not lost any more runs elsewhere by now:
+-- both are left alone. 'skip locked': who holds the lock is settling it, or is another
+-- reaper; what it leaves behind is found the next time.
 create or replace function public.loom_requeue_jobs(p_jobs bigint[], p_why text)
   returns integer
   language plpgsql
@@ -25,8 +26,11 @@ begin
 
   with lost as materialized (
     select id, claimed_by, fence, cancel_requested_at is not null as is_cancelled, crash_restarts >= max_crash_restarts as is_over
-      from public.loom_job_queue
+      from public.loom_job_queue as job
      where id = any(p_jobs) and state = 'running'
+       and (deadline_at <= v_now
+            or not exists (select from public.loom_node_sessions as session
+                            where session.node = job.claimed_by and session.epoch = job.epoch and not session.dead))
      order by id
        for no key update skip locked
   ),
@@ -40,7 +44,8 @@ begin
            error          = case when lost.is_over and not lost.is_cancelled then
                               json_build_object('name', 'NodeLostError', 'code', 'NODE_LOST', 'message', format(
                                 'the step was lost with its node %s times, the last time on %s: %s',
-                                job.crash_restarts + 1, job.claimed_by, p_why))::text end,
+                                job.crash_restarts + 1, job.claimed_by, p_why))::text
+                               else job.error end,
            attempt        = job.attempt - 1,
            crash_restarts = job.crash_restarts + case when lost.is_over then 0 else 1 end,
            start_by       = null,

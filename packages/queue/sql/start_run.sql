@@ -58,7 +58,7 @@ begin
   with step as materialized (
     select ord,
            e ->> 'step'                                                as step_id,
-           array(select json_array_elements_text(e -> 'after'))        as after,
+           array(select distinct json_array_elements_text(e -> 'after')) as after,
            array(select json_array_elements_text(e -> 'requires'))     as requires,
            (e -> 'prefers')::jsonb                                     as prefers,
            e ->> 'host'                                                as host,

@@ -28,6 +28,11 @@ as $$
         where need.run_id = job.run_id and need.step_id = any(job.after) and need.state <> 'succeeded') as needs
      where job.state = 'blocked' and job.waits_for <> needs.open
     union all
+    select format('job %s waits for step %s, which is %s', job.id, need.step_id, need.state)
+      from public.loom_job_queue as job
+      join public.loom_job_queue as need on need.run_id = job.run_id and need.step_id = any(job.after)
+     where job.state = 'blocked' and need.state in ('failed', 'cancelled', 'skipped')
+    union all
     select format('%s jobs of key %s run, and its limit is %s', count(*), concurrency_key, max(concurrency_limit))
       from public.loom_job_queue
      where concurrency_key is not null and claimed_by is not null

@@ -11,11 +11,12 @@ import type { Queue } from "./queue.ts";
 import { row } from "./row.ts";
 import { run, startedRun } from "./run.ts";
 import { settlementAnswer, toItem } from "./settlement.ts";
+import { toStorable } from "./storable-text.ts";
 import { supabaseTransport } from "./supabase-transport.ts";
 import type { Transport } from "./transport.ts";
 
 const claimAnswer = z.discriminatedUnion("session", [
-  z.object({ session: z.literal("live"), jobs: z.array(row(claimedJob)) }),
+  z.object({ session: z.literal("live"), seq: z.int(), jobs: z.array(row(claimedJob)) }),
   lostSession,
 ]);
 
@@ -183,7 +184,7 @@ export function queueOver(
       call("loom_heartbeat", { p_node: name, p_epoch: epoch }, row(heartbeatAnswer)),
 
     async decline(name, jobIds, reason) {
-      const args = { p_node: name, p_jobs: jobIds, p_reason: reason };
+      const args = { p_node: name, p_jobs: jobIds, p_reason: toStorable(reason) };
       const { declined } = await call(
         "loom_decline_jobs",
         args,
@@ -207,7 +208,8 @@ export function queueOver(
       ),
 
     async appendLog({ node: name, id, fence }, chunks) {
-      const args = { p_node: name, p_job: id, p_fence: fence, p_chunks: chunks };
+      const storable = chunks.map(({ start, chunk }) => ({ start, chunk: toStorable(chunk) }));
+      const args = { p_node: name, p_job: id, p_fence: fence, p_chunks: storable };
       const answers = z.object({ answer: z.enum(["accepted", "stale", "unknown", "too_large"]) });
       return (await call("loom_append_log", args, answers)).answer;
     },

@@ -8,6 +8,17 @@ export {
   RunNotFoundError,
 } from "./errors.ts";
 export type { EventPage, QueueEvent } from "./event.ts";
+export type { HistoryOptions } from "./history/history.ts";
+export type { KnownJob } from "./history/known-job.ts";
+export { readHistory } from "./history/read-history.ts";
+export { type RecordedCall, recordCalls } from "./history/recorded-call.ts";
+export { type CallsRule, type CallsViolation, verifyCalls } from "./history/verify-calls.ts";
+export {
+  type HistoryRule,
+  type HistoryViolation,
+  verifyHistory,
+} from "./history/verify-history.ts";
+export type { Violation } from "./history/violation.ts";
 export type { ClaimedJob, Job, WaitingJob, WaitingReason } from "./job.ts";
 export type { LogChunk, LogPage } from "./log-chunk.ts";
 export { migrationScript } from "./migration-script.ts";

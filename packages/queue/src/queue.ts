@@ -28,7 +28,12 @@ export interface Refusal {
 }
 
 export type ClaimAnswer =
-  | { session: "live"; jobs: ClaimedJob[] }
+  | {
+      session: "live";
+      /** The last number that brought jobs. The next claim takes a higher one. */
+      seq: number;
+      jobs: ClaimedJob[];
+    }
   | { session: "dead" | "superseded" };
 
 export interface Reaped {
@@ -173,8 +178,8 @@ export interface Queue {
   /**
    * Takes due jobs that are offered to the node, most urgent first.
    *
-   * @param options.seq - One more than the last claim that brought jobs, from 1. Repeating
-   *   a number after a lost answer brings the same jobs.
+   * @param options.seq - One more than the `seq` of the last answer, from 1. Repeating a number
+   *   after a lost answer brings the same jobs.
    * @see sql/claim_jobs.sql
    */
   claim(session: Session, options: { seq: number; limit: number }): Promise<ClaimAnswer>;
@@ -189,6 +194,7 @@ export interface Queue {
 
   /**
    * Appends output to the log of an attempt that the node still owns. Repeating it changes nothing.
+   * A chunk holds at most 256 KiB. What Postgres cannot keep is replaced: a NUL by SUB (U+001A).
    *
    * @returns `too_large` beyond 10 MiB an attempt, `stale` when the claim is settled or a newer one exists.
    * @see sql/append_log.sql

@@ -1,5 +1,6 @@
 import type { JsonValue } from "@loom/workflow";
 import { z } from "zod";
+import { toStorable } from "./storable-text.ts";
 
 /** What an attempt came to, about a claim (`id`, `fence`) of this node. */
 export type Settlement = { id: number; fence: number } & (
@@ -52,7 +53,10 @@ export function toItem(settlement: Settlement): Record<string, unknown> {
         delay_ms: settlement.delayMs,
       };
     case "released":
-    case "declined":
-      return { id, fence, outcome, reason: settlement.reason, delay_ms: settlement.delayMs };
+    case "declined": {
+      // A character that Postgres cannot take out of JSON would have the whole batch refused.
+      const reason = settlement.reason === undefined ? undefined : toStorable(settlement.reason);
+      return { id, fence, outcome, reason, delay_ms: settlement.delayMs };
+    }
   }
 }

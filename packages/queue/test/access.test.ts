@@ -1,7 +1,6 @@
 import { createQueue } from "@loom/queue";
-import { connect } from "@loom/queue/testing";
+import { connect, databaseTest as test } from "@loom/queue/testing";
 import { describe, expect } from "vitest";
-import { test } from "./fixtures.ts";
 
 describe("the schema", () => {
   test.for(["anon", "authenticated"])("lets %s call no function", async (role, { database }) => {
@@ -38,16 +37,30 @@ describe("the schema", () => {
          and has_function_privilege('service_role', oid, 'execute')
        order by proname`;
     expect(callable.map(({ proname }) => proname)).toEqual([
+      "loom_append_log",
+      "loom_cancel_jobs",
+      "loom_cancel_run",
       "loom_claim_jobs",
+      "loom_decline_jobs",
+      "loom_enqueue_jobs",
+      "loom_expire_jobs",
+      "loom_get_job",
       "loom_get_run",
       "loom_heartbeat",
       "loom_hello",
       "loom_list_nodes",
       "loom_list_waiting",
+      "loom_pause_workflow",
       "loom_place_jobs",
+      "loom_prune",
+      "loom_read_events",
+      "loom_read_log",
       "loom_reap",
+      "loom_redrive_jobs",
+      "loom_retry_run",
       "loom_settle_jobs",
       "loom_start_run",
+      "loom_verify",
     ]);
   });
 

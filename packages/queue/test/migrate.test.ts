@@ -1,7 +1,7 @@
 import type { Database } from "@loom/local-db";
 import { migrationScript } from "@loom/queue";
+import { sayHello, databaseTest as test } from "@loom/queue/testing";
 import { describe, expect } from "vitest";
-import { sayHello, test } from "./fixtures.ts";
 
 // A script with a transaction of its own needs a connection of its own.
 async function apply(database: Database, script: string): Promise<void> {

@@ -14,7 +14,7 @@ async function queueAnswered(
       (status, body) =>
         response
           .writeHead(status, { "content-type": "application/json" })
-          .end(JSON.stringify(body)),
+          .end(typeof body === "string" ? body : JSON.stringify(body)),
       () => request.socket.destroy(),
     );
   });
@@ -46,6 +46,12 @@ describe("createQueue", () => {
       reason: "server",
     },
     {
+      title: "a PostgREST that lost Postgres in the middle of a call",
+      answer: [400, { code: "", details: null, hint: null, message: "" }],
+      code: "QUEUE_UNAVAILABLE",
+      reason: "server",
+    },
+    {
       title: "a lock that was not given",
       answer: [500, { code: "55P03", message: "lock timeout" }],
       code: "QUEUE_UNAVAILABLE",
@@ -67,7 +73,35 @@ describe("createQueue", () => {
       answer: [404, { code: "PGRST202", message: "no function" }],
       code: "QUEUE_SCHEMA",
     },
+    {
+      title: "a function with a namesake",
+      answer: [300, { code: "PGRST203", message: "could not choose" }],
+      code: "QUEUE_SCHEMA",
+    },
     { title: "an answer of another version", answer: [200, { surprise: 1 }], code: "QUEUE_SCHEMA" },
+    {
+      title: "a page in place of an answer",
+      answer: [200, "<h1>Welcome to the hotel</h1>"],
+      code: "QUEUE_UNAVAILABLE",
+      reason: "server",
+    },
+    {
+      title: "a gateway that does not know the way",
+      answer: [404, ""],
+      code: "QUEUE_UNAVAILABLE",
+      reason: "server",
+    },
+    {
+      title: "a server that is read-only for now",
+      answer: [405, { code: "25006", message: "cannot execute UPDATE in a read-only transaction" }],
+      code: "QUEUE_UNAVAILABLE",
+      reason: "server",
+    },
+    {
+      title: "a gateway that takes no more bytes",
+      answer: [413, "<h1>Payload Too Large</h1>"],
+      code: "INVALID_ARGUMENT",
+    },
     {
       title: "a refused argument",
       answer: [400, { code: "PT400", message: "no", details: "INVALID_ARGUMENT" }],

@@ -4,8 +4,22 @@ import type { Queue } from "../queue.ts";
 import { listenForOffers } from "./listen.ts";
 import { postgresTransport } from "./postgres-transport.ts";
 
+/**
+ * What a client of postgres.js 3.4 needs to outlive a connection that breaks:
+ * `postgres(url, { ...clientOptions })`.
+ *
+ * - `max_pipeline: 0`: a query that is queued on a connection between its error and its end is
+ *   never answered, and the connection, once it is there again, waits for that answer for ever.
+ * - `fetch_types: false`: it asks for array types when it connects, and nobody catches it when
+ *   that fails: the process ends. The queue needs none.
+ */
+export const clientOptions = { max_pipeline: 0, fetch_types: false } as const;
+
 export interface PostgresQueueOptions {
-  /** A postgres.js client. Its user must own Loom's functions, or may execute them. */
+  /**
+   * A postgres.js client, with `clientOptions` where connections may break. Its user must own
+   * Loom's functions, or may execute them.
+   */
   sql: Sql;
   /** When to give an answer up; default 10 000. */
   timeoutMs?: number;

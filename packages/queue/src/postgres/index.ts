@@ -1,4 +1,5 @@
 export {
+  clientOptions,
   createPostgresQueue,
   type PostgresQueue,
   type PostgresQueueOptions,

@@ -1,5 +1,6 @@
 import { randomUUID } from "node:crypto";
 import type { Sql } from "postgres";
+import { toError } from "./postgres-transport.ts";
 
 const CHANNEL = "loom_offers";
 const SELF_TEST_MS = 3_000;
@@ -23,6 +24,7 @@ export class ListenUnavailableError extends Error {
  *
  * @returns A function that stops listening.
  * @throws ListenUnavailableError
+ * @throws QueueUnavailableError when the server does not answer.
  */
 export async function listenForOffers(
   sql: Sql,
@@ -30,20 +32,23 @@ export async function listenForOffers(
 ): Promise<() => Promise<void>> {
   const token = `self-test ${randomUUID()}`;
   const heard = Promise.withResolvers<void>();
-  const { unlisten } = await sql.listen(CHANNEL, (payload) => {
-    if (payload === token) heard.resolve();
-    else if (!payload.startsWith("self-test ")) onOffers(payload.split(","));
-  });
-  await sql`select pg_notify(${CHANNEL}, ${token})`;
-
-  const timer = setTimeout(() => heard.reject(new ListenUnavailableError()), SELF_TEST_MS);
+  let timer: NodeJS.Timeout | undefined;
   try {
-    await heard.promise;
+    // Is there a server? postgres.js goes on trying for a listener whom it told that it failed.
+    await sql`select 1`;
+    const { unlisten } = await sql.listen(CHANNEL, (payload) => {
+      if (payload === token) heard.resolve();
+      else if (!payload.startsWith("self-test ")) onOffers(payload.split(","));
+    });
+    timer = setTimeout(() => heard.reject(new ListenUnavailableError()), SELF_TEST_MS);
+    await Promise.all([heard.promise, sql.notify(CHANNEL, token)]).catch(async (error) => {
+      await unlisten();
+      throw error;
+    });
+    return unlisten;
   } catch (error) {
-    await unlisten();
-    throw error;
+    throw error instanceof ListenUnavailableError ? error : toError("listen", error);
   } finally {
     clearTimeout(timer);
   }
-  return unlisten;
 }

@@ -1,8 +1,10 @@
 /// <reference path="./global-setup.ts" />
-import { type Database, openDatabase } from "@loom/local-db";
+import { type ClusterInfo, type Database, openDatabase, startCluster } from "@loom/local-db";
 import { createClient, type SupabaseClient } from "@supabase/supabase-js";
 import { test as base, inject } from "vitest";
 import { createQueue } from "../create-queue.ts";
+import { migrationScript } from "../migration-script.ts";
+import type { Queue } from "../queue.ts";
 
 /** A client of this database's API; `key` decides the role. */
 export const connect = (database: Database, key: string): SupabaseClient =>
@@ -12,12 +14,20 @@ export const connect = (database: Database, key: string): SupabaseClient =>
  * Vitest's `test` with a real queue: `database` (Postgres with Loom's tables and its
  * PostgREST), `client` (supabase-js as the service role) and `queue`.
  *
- * One database a worker, cloned from the migrated template, and emptied before each test.
+ * One database a worker, cloned from the migrated template, and emptied before each test. The
+ * server is the one of the global set-up or, where there is none, one of the worker's own.
  */
 export const databaseTest = base
   // biome-ignore lint/correctness/noEmptyPattern: Vitest reads the names from this pattern
-  .extend("clone", { scope: "worker" }, async ({}, { onCleanup }) => {
-    const database = await openDatabase(inject("cluster"));
+  .extend("cluster", { scope: "worker" }, async ({}, { onCleanup }): Promise<ClusterInfo> => {
+    const shared: ClusterInfo | undefined = inject("cluster");
+    if (shared) return shared;
+    const own = await startCluster({ schema: await migrationScript() });
+    onCleanup(() => own.stop());
+    return own.info;
+  })
+  .extend("clone", { scope: "worker" }, async ({ cluster }, { onCleanup }) => {
+    const database = await openDatabase(cluster);
     onCleanup(() => database.stop());
     return database;
   })
@@ -31,4 +41,4 @@ export const databaseTest = base
     return clone;
   })
   .extend("client", ({ database }) => connect(database, database.serviceKey))
-  .extend("queue", ({ client }) => createQueue({ client }));
+  .extend("queue", ({ client }): Queue => createQueue({ client }));

@@ -1,0 +1,202 @@
+import { randomUUID } from "node:crypto";
+import { describe, expect } from "vitest";
+import { claim, offerAll, only, runningJob, sayHello } from "../agent.ts";
+import { makeJob } from "../new-job.ts";
+import { makePlan } from "../plan.ts";
+import type { QueueTest } from "../queue-test.ts";
+import { expireLeases } from "../rows.ts";
+
+export function sessionContract(test: QueueTest): void {
+  const report = (name: string, incarnation: string = randomUUID()) => ({
+    name,
+    incarnation,
+    leaseMs: 45_000,
+    capabilities: ["has-gpu", "docker", "docker"],
+    slots: 2,
+    agentVersion: "0.1.0",
+    facts: { os: "linux" },
+  });
+
+  describe("hello", () => {
+    test("makes the node known, with what it offers", async ({ queue }) => {
+      expect(await queue.hello(report("forge"))).toEqual({
+        epoch: 1,
+        leaseMs: 45_000,
+        requeued: 0,
+      });
+      expect(await queue.listNodes()).toMatchObject([
+        {
+          name: "forge",
+          online: true,
+          status: "active",
+          capabilities: ["docker", "has-gpu"],
+          capabilitiesVersion: 1,
+          slots: 2,
+          running: 0,
+          offered: 0,
+          facts: { os: "linux" },
+        },
+      ]);
+    });
+
+    test("answers a repeated call as the first time", async ({ queue }) => {
+      const again = report("forge");
+      const first = await queue.hello(again);
+      expect(await queue.hello(again)).toEqual(first);
+    });
+
+    test("counts a version of the capabilities when they change", async ({ queue }) => {
+      await queue.hello(report("forge"));
+      await queue.hello({ ...report("forge"), capabilities: ["docker"] });
+      expect(only(await queue.listNodes())).toMatchObject({ capabilitiesVersion: 2 });
+    });
+
+    test("gives the jobs of the older agent back at once, without spending an attempt", async ({
+      queue,
+    }) => {
+      const { runId } = await queue.startRun(makePlan([{ step: "only" }]));
+      await offerAll(queue, (await sayHello(queue, "forge")).node);
+      const older = { node: "forge", epoch: 1 };
+      const job = only(await claim(queue, older));
+
+      expect(await sayHello(queue, "forge")).toMatchObject({ epoch: 2, requeued: 1 });
+      expect(only((await queue.getRun(runId)).jobs)).toMatchObject({
+        state: "waiting",
+        attempt: 0,
+        crashRestarts: 1,
+      });
+
+      await offerAll(queue, "forge");
+      const again = only(await claim(queue, { node: "forge", epoch: 2 }));
+      expect(again).toMatchObject({ id: job.id, fence: 2, attempt: 1 });
+      // The older agent's process may still live: what it says now comes too late.
+      expect(
+        await queue.settle("forge", [{ ...job, outcome: "succeeded", result: 1 }]),
+      ).toMatchObject([{ answer: "stale" }]);
+    });
+
+    // Interleavings: settle before hello's requeue: the job is over and hello leaves it.
+    // Settle after it: the job waits and nobody claimed it: salvaged. Never both.
+    test("races with the last settle of the older agent without losing the outcome", async ({
+      queue,
+    }) => {
+      for (let round = 0; round < 20; round += 1) {
+        const { runId } = await queue.startRun(makePlan([{ step: "only" }]));
+        const session = await sayHello(queue, "forge");
+        await offerAll(queue, "forge");
+        const job = only(await claim(queue, session));
+        const [answers] = await Promise.all([
+          queue.settle("forge", [{ ...job, outcome: "succeeded", result: round }]),
+          sayHello(queue, "forge"),
+        ]);
+        expect(["accepted", "salvaged"]).toContain(only(answers).answer);
+        expect(await queue.getRun(runId)).toMatchObject({
+          status: "succeeded",
+          jobs: [{ state: "succeeded", result: round, attempt: 1 }],
+        });
+      }
+    });
+
+    // Interleavings: all insert or update the session's row, one after the other. The first
+    // makes the epoch, the others find their own incarnation there.
+    test("gives all copies of one call the same epoch", async ({ queue }) => {
+      const again = report("forge");
+      const answers = await Promise.all(Array.from({ length: 8 }, () => queue.hello(again)));
+      expect(answers).toEqual(Array.from({ length: 8 }, () => answers[0]));
+    });
+
+    // Interleavings: as above, but each finds another one's incarnation and raises the epoch.
+    test("lets one of eight agents with one name live, and tells the others", async ({ queue }) => {
+      const sessions = await Promise.all(Array.from({ length: 8 }, () => sayHello(queue, "forge")));
+      expect(sessions.map(({ epoch }) => epoch).sort()).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
+      for (const session of sessions) {
+        const expected = session.epoch === 8 ? "live" : "superseded";
+        expect(await queue.heartbeat(session)).toMatchObject({ session: expected });
+      }
+    });
+
+    test("gives a node that was declared dead a new epoch", async ({ queue, database }) => {
+      const again = report("forge");
+      await queue.hello(again);
+      await expireLeases(database);
+      await queue.reap();
+      expect(await queue.hello(again)).toMatchObject({ epoch: 2 });
+    });
+
+    test.for([{ leaseMs: 2_999 }, { leaseMs: 3_600_001 }, { slots: -1 }, { slots: 10_001 }])(
+      "refuses %o",
+      async (wrong, { queue }) => {
+        await expect(queue.hello({ ...report("forge"), ...wrong })).rejects.toMatchObject({
+          code: "INVALID_ARGUMENT",
+        });
+        expect(await queue.listNodes()).toEqual([]);
+      },
+    );
+
+    test.for(["", "Upper", "two words", "a".repeat(64)])(
+      "refuses the node name '%s'",
+      async (name, { queue }) => {
+        await expect(queue.hello(report(name))).rejects.toMatchObject({ code: "INVALID_ARGUMENT" });
+        expect(await queue.listNodes()).toEqual([]);
+      },
+    );
+  });
+
+  describe("heartbeat", () => {
+    test("renews the lease and says what the node holds", async ({ queue, database }) => {
+      await queue.startRun(makePlan([{ step: "only" }]));
+      const session = await sayHello(queue, "forge");
+      await offerAll(queue, "forge");
+      const job = only(await claim(queue, session));
+      await database.sql`update public.loom_node_sessions set expires_at = now() + interval '1 second'`;
+
+      expect(await queue.heartbeat(session)).toEqual({
+        session: "live",
+        leaseMs: 45_000,
+        status: "active",
+        held: [{ id: job.id, fence: job.fence }],
+        cancel: [],
+      });
+      const [row] = await database.sql`
+      select expires_at > now() + interval '40 seconds' as is_renewed from public.loom_node_sessions`;
+      expect(row).toEqual({ is_renewed: true });
+    });
+
+    test("passes on which jobs should be cancelled, until they are settled", async ({ queue }) => {
+      const { job, session } = await runningJob(queue);
+      await queue.enqueue([makeJob({ host: "forge" })]);
+      const other = only(await claim(queue, session, { seq: 2 }));
+      await queue.cancel([job.id]);
+      expect(await queue.heartbeat(session)).toMatchObject({
+        held: [{ id: job.id }, { id: other.id }],
+        cancel: [job.id],
+      });
+      await queue.settle("forge", [{ ...job, outcome: "released" }]);
+      expect(await queue.heartbeat(session)).toMatchObject({
+        held: [{ id: other.id }],
+        cancel: [],
+      });
+    });
+
+    test("tells an older agent that it was superseded, and a reaped one that it is dead", async ({
+      queue,
+      database,
+    }) => {
+      const older = await sayHello(queue, "forge");
+      const newer = await sayHello(queue, "forge");
+      expect(await queue.heartbeat(older)).toEqual({ session: "superseded" });
+
+      await database.sql`update public.loom_node_sessions set dead = true`;
+      expect(await queue.heartbeat(newer)).toEqual({ session: "dead" });
+    });
+
+    test("of an expired lease still counts while nobody has reaped it", async ({
+      queue,
+      database,
+    }) => {
+      const session = await sayHello(queue, "forge");
+      await database.sql`update public.loom_node_sessions set expires_at = now() - interval '1 hour'`;
+      expect(await queue.heartbeat(session)).toMatchObject({ session: "live" });
+    });
+  });
+}

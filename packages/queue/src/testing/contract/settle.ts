@@ -1,0 +1,285 @@
+import { describe, expect } from "vitest";
+import { claim, offerAll, only, runningJob, sayHello } from "../agent.ts";
+import { makeJob } from "../new-job.ts";
+import { makePlan } from "../plan.ts";
+import type { QueueTest } from "../queue-test.ts";
+import { makeDue } from "../rows.ts";
+import { failure, success } from "../settlements.ts";
+
+export function settleContract(test: QueueTest): void {
+  const twice = { attempts: 2, backoff: { kind: "fixed", delayMs: 0, maxDelayMs: 0 } } as const;
+
+  describe("settle", () => {
+    test("records a result once, and answers a repeated call 'duplicate'", async ({ queue }) => {
+      const { job, read } = await runningJob(queue);
+      expect(await queue.settle("forge", [success(job)])).toEqual([
+        { id: job.id, fence: 1, answer: "accepted", state: "succeeded" },
+      ]);
+      expect(await queue.settle("forge", [failure(job)])).toMatchObject([{ answer: "duplicate" }]);
+      expect(await read()).toMatchObject({
+        state: "succeeded",
+        result: { ok: true },
+        ranOn: "forge",
+      });
+    });
+
+    // Interleavings: all wait for the job's lock; the first writes its fence as settled.
+    test("accepts one of eight settles of one claim", async ({ queue }) => {
+      const { job } = await runningJob(queue);
+      const answers = await Promise.all(
+        Array.from({ length: 8 }, (_, index) =>
+          queue.settle("forge", [index % 2 === 0 ? success(job) : failure(job)]),
+        ),
+      );
+      const said = answers.flat().map(({ answer }) => answer);
+      expect(said.filter((answer) => answer === "accepted")).toHaveLength(1);
+      expect(said.filter((answer) => answer === "duplicate")).toHaveLength(7);
+    });
+
+    test("puts a failed step back until its attempts are spent", async ({ queue }) => {
+      const { job, session, read } = await runningJob(queue, { retry: twice });
+      expect(await queue.settle("forge", [failure(job)])).toMatchObject([
+        { answer: "accepted", state: "waiting" },
+      ]);
+      expect(await read()).toMatchObject({ attempt: 1, error: { message: "boom" } });
+
+      await offerAll(queue, "forge");
+      const second = only(await claim(queue, session, { seq: 2 }));
+      expect(second).toMatchObject({ fence: 2, attempt: 2 });
+      expect(await queue.settle("forge", [failure(second)])).toMatchObject([{ state: "failed" }]);
+    });
+
+    test("fails at once what is not worth another attempt", async ({ queue }) => {
+      const { job } = await runningJob(queue, { retry: twice });
+      expect(
+        await queue.settle("forge", [{ ...job, outcome: "failed", error: "no", retryable: false }]),
+      ).toMatchObject([{ answer: "accepted", state: "failed" }]);
+    });
+
+    test("waits between attempts: the backoff, or what the step asked for", async ({ queue }) => {
+      const retry = {
+        attempts: 3,
+        backoff: { kind: "exponential", delayMs: 60_000, maxDelayMs: 90_000 },
+      } as const;
+      const { job, session, read } = await runningJob(queue, { retry });
+      await queue.settle("forge", [failure(job)]);
+      const waitMs = (await read()).runAt.getTime() - Date.now();
+      expect(waitMs).toBeGreaterThan(25_000);
+      expect(waitMs).toBeLessThanOrEqual(60_000);
+      expect(await queue.listWaiting()).toEqual([]);
+
+      const other = await queue.startRun(makePlan([{ step: "only", retry }]));
+      await offerAll(queue, "forge");
+      const soon = only(await claim(queue, session, { seq: 2 }));
+      await queue.settle("forge", [
+        { ...soon, outcome: "failed", error: "later", delayMs: 3_600_000 },
+      ]);
+      const asked = only((await queue.getRun(other.runId)).jobs).runAt.getTime() - Date.now();
+      expect(asked).toBeGreaterThan(3_500_000);
+    });
+
+    test("takes a released job back without spending the attempt", async ({ queue }) => {
+      const { job, read } = await runningJob(queue);
+      await queue.settle("forge", [{ ...job, outcome: "released", reason: "forge is stopping" }]);
+      expect(await read()).toMatchObject({
+        state: "waiting",
+        attempt: 0,
+        crashRestarts: 0,
+        waitingReason: { code: "released", summary: "forge is stopping" },
+      });
+    });
+
+    test("takes a declined job back, and remembers who declined it", async ({ queue }) => {
+      const { job, session, read } = await runningJob(queue);
+      const declined = { outcome: "declined", reason: "docker has gone" } as const;
+      expect(await queue.settle("forge", [{ ...job, ...declined }])).toMatchObject([
+        { answer: "accepted", state: "waiting" },
+      ]);
+      expect(await read()).toMatchObject({
+        state: "waiting",
+        attempt: 0,
+        declinedBy: ["forge"],
+        waitingReason: { code: "declined", summary: "docker has gone" },
+      });
+
+      await offerAll(queue, "forge");
+      const again = only(await claim(queue, session, { seq: 2 }));
+      await queue.settle("forge", [{ ...again, ...declined }]);
+      expect(await read()).toMatchObject({ declinedBy: ["forge"] });
+    });
+
+    test("keeps what the last failure left when a job is released", async ({ queue }) => {
+      const { job, session, read } = await runningJob(queue, { retry: twice });
+      await queue.settle("forge", [failure(job)]);
+      await offerAll(queue, "forge");
+      const second = only(await claim(queue, session, { seq: 2 }));
+      await queue.settle("forge", [{ ...second, outcome: "released" }]);
+      expect(await read()).toMatchObject({ error: { message: "boom" } });
+    });
+
+    test("does not offer a released job again before its delay is over", async ({
+      queue,
+      database,
+    }) => {
+      const { job } = await runningJob(queue);
+      await queue.settle("forge", [{ ...job, outcome: "released", delayMs: 3_600_000 }]);
+      expect(await queue.listWaiting()).toEqual([]);
+      await makeDue(database);
+      expect(await queue.listWaiting()).toMatchObject([{ id: job.id }]);
+    });
+
+    test("gives a pinned job back to its own node", async ({ queue }) => {
+      const { job, read } = await runningJob(queue, { host: "forge" });
+      await queue.settle("forge", [{ ...job, outcome: "released" }]);
+      expect(await read()).toMatchObject({ state: "pending", targetHost: "forge" });
+    });
+
+    test("refuses what another node says about the job, and says nothing of it", async ({
+      queue,
+    }) => {
+      const { job, read } = await runningJob(queue);
+      await sayHello(queue, "oracle");
+      expect(await queue.settle("oracle", [success(job), success({ id: 999, fence: 1 })])).toEqual([
+        { id: job.id, fence: 1, answer: "unknown", state: null },
+        { id: 999, fence: 1, answer: "unknown", state: null },
+      ]);
+      expect(await read()).toMatchObject({ state: "running" });
+    });
+
+    test("turns a job that should be cancelled into a cancelled one when it fails", async ({
+      queue,
+    }) => {
+      const { job, runId } = await runningJob(queue, { retry: twice });
+      await queue.cancel([job.id]);
+      expect(await queue.settle("forge", [failure(job)])).toMatchObject([{ state: "cancelled" }]);
+      expect(await queue.getRun(runId)).toMatchObject({ status: "cancelled" });
+    });
+
+    test("records a reason whatever characters it has, and the rest of the batch", async ({
+      queue,
+    }) => {
+      const { job, session, read } = await runningJob(queue);
+      await queue.enqueue([makeJob({ host: "forge" })]);
+      const other = only(await claim(queue, session, { seq: 2 }));
+      const reason = "a\0b\ud83d";
+      expect(
+        await queue.settle("forge", [{ ...job, outcome: "declined", reason }, success(other)]),
+      ).toMatchObject([{ answer: "accepted" }, { answer: "accepted" }]);
+      expect(await read()).toMatchObject({ waitingReason: { summary: "a\x1ab\ufffd" } });
+    });
+
+    test("answers two claims of one job in one batch each by its own fence", async ({ queue }) => {
+      const { job, session, read } = await runningJob(queue, { retry: twice });
+      await queue.settle("forge", [failure(job)]);
+      await offerAll(queue, "forge");
+      const second = only(await claim(queue, session, { seq: 2 }));
+      expect(await queue.settle("forge", [failure(job), success(second)])).toEqual([
+        { id: job.id, fence: 1, answer: "stale", state: null },
+        { id: job.id, fence: 2, answer: "accepted", state: "succeeded" },
+      ]);
+      expect(await read()).toMatchObject({ state: "succeeded" });
+    });
+
+    test("takes the first of two outcomes of one claim in one batch", async ({ queue }) => {
+      const { job, read } = await runningJob(queue);
+      expect(await queue.settle("forge", [success(job), failure(job)])).toMatchObject([
+        { answer: "accepted", state: "succeeded" },
+        { answer: "duplicate", state: null },
+      ]);
+      expect(await read()).toMatchObject({ state: "succeeded" });
+    });
+
+    test("refuses more than 500 items at once, and answers 500", async ({ queue }) => {
+      const { job } = await runningJob(queue);
+      const items = Array.from({ length: 500 }, (_, index) => success({ id: index + 2, fence: 1 }));
+      await expect(queue.settle("forge", [...items, success(job)])).rejects.toMatchObject({
+        code: "INVALID_ARGUMENT",
+      });
+      const answers = await queue.settle("forge", [success(job), ...items.slice(1)]);
+      expect(answers.map(({ answer }) => answer)).toEqual([
+        "accepted",
+        ...Array.from({ length: 499 }, () => "unknown"),
+      ]);
+    });
+
+    test("leaves a job with its owner when the error is too large", async ({ queue }) => {
+      const { job, read } = await runningJob(queue);
+      const largest = "x".repeat(65_534);
+      const settle = (error: string) =>
+        queue.settle("forge", [{ ...job, outcome: "failed", error }]);
+      expect(await settle(`${largest}x`)).toMatchObject([{ answer: "too_large" }]);
+      expect(await settle(largest)).toMatchObject([{ answer: "accepted" }]);
+      expect(await read()).toMatchObject({ state: "failed", error: largest });
+    });
+
+    // Interleavings: two batches lock the runs by id and then the jobs by id, whatever the
+    // order of their items; otherwise each could wait for the other's.
+    test("takes overlapping batches in any order without a deadlock", async ({ queue }) => {
+      const session = await sayHello(queue, "forge", { slots: 100 });
+      for (let seq = 1; seq <= 5; seq += 1) {
+        for (let run = 0; run < 4; run += 1) {
+          await queue.startRun(makePlan([{ step: "a" }, { step: "b" }, { step: "c" }]));
+        }
+        await offerAll(queue, "forge");
+        const items = (await claim(queue, session, { seq, limit: 12 })).map(success);
+        const batches = [items, items.toReversed(), items.slice(6), items.slice(0, 6).toReversed()];
+        const answers = await Promise.all(batches.map((batch) => queue.settle("forge", batch)));
+        const accepted = answers.flat().filter(({ answer }) => answer === "accepted");
+        expect(accepted).toHaveLength(12);
+        expect(new Set(accepted.map(({ id }) => id)).size).toBe(12);
+      }
+    });
+
+    test("leaves a job with its owner when the result is too large", async ({ queue }) => {
+      const { job, read } = await runningJob(queue);
+      const largest = "x".repeat(1_048_574);
+      const settle = (result: string) =>
+        queue.settle("forge", [{ ...job, outcome: "succeeded", result }]);
+      expect(await settle(`${largest}x`)).toMatchObject([{ answer: "too_large" }]);
+      expect(await read()).toMatchObject({ state: "running" });
+      expect(await settle(largest)).toMatchObject([{ answer: "accepted" }]);
+    });
+
+    test("keeps every character of a result", async ({ queue }) => {
+      const { job, read } = await runningJob(queue);
+      const result = { nul: "a\u0000b", half: "\ud800", deep: [[[["\\u0000"]]]], n: 1.5e-300 };
+      expect(await queue.settle("forge", [{ ...job, outcome: "succeeded", result }])).toMatchObject(
+        [{ answer: "accepted" }],
+      );
+      expect(await read()).toMatchObject({ result });
+    });
+
+    test.for([
+      { title: "no object", item: "7" },
+      { title: "a missing fence", item: `{"id": 1, "outcome": "succeeded"}` },
+      { title: "an unknown outcome", item: `{"id": 1, "fence": 1, "outcome": "perhaps"}` },
+      {
+        title: "a fence that is too long",
+        item: `{"id": 1, "fence": 99999999999999, "outcome": "released"}`,
+      },
+      {
+        title: "a result that is no string",
+        item: `{"id": 1, "fence": 1, "outcome": "succeeded", "result": {}}`,
+      },
+      { title: "a NUL", item: `{"id": 1, "fence": 1, "outcome": "failed", "error": "a\\u0000b"}` },
+      {
+        title: "half a surrogate pair",
+        item: `{"id": 1, "fence": 1, "outcome": "failed", "error": "\\ud83d"}`,
+      },
+    ])("does not let $title harm the rest of a batch", async ({ item }, { queue, database }) => {
+      const { job, read } = await runningJob(queue);
+      const good = JSON.stringify({
+        id: job.id,
+        fence: job.fence,
+        outcome: "succeeded",
+        result: "1",
+      });
+      const [row] = await database.sql.unsafe<{ answer: { answer: string }[] }[]>(
+        "select public.loom_settle_jobs('forge', $1::text::json) as answer",
+        [`[${item}, ${good}]`],
+      );
+      expect(row?.answer.map(({ answer }) => answer)).toEqual(["invalid", "accepted"]);
+      expect(await read()).toMatchObject({ state: "succeeded" });
+    });
+  });
+}

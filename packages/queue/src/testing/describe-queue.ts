@@ -1,0 +1,55 @@
+import { describe, expect } from "vitest";
+import { cancelContract } from "./contract/cancel.ts";
+import { claimContract } from "./contract/claim.ts";
+import { concurrencyContract } from "./contract/concurrency.ts";
+import { declineContract } from "./contract/decline.ts";
+import { enqueueContract } from "./contract/enqueue.ts";
+import { eventsContract } from "./contract/events.ts";
+import { expireContract } from "./contract/expire.ts";
+import { logsContract } from "./contract/logs.ts";
+import { lostAnswersContract } from "./contract/lost-answers.ts";
+import { pauseContract } from "./contract/pause.ts";
+import { placeContract } from "./contract/place.ts";
+import { reapContract } from "./contract/reap.ts";
+import { redriveContract } from "./contract/redrive.ts";
+import { retentionContract } from "./contract/retention.ts";
+import { retryContract } from "./contract/retry.ts";
+import { runContract } from "./contract/run.ts";
+import { sessionContract } from "./contract/session.ts";
+import { settleContract } from "./contract/settle.ts";
+import { verifyContract } from "./contract/verify.ts";
+import type { QueueTest } from "./queue-test.ts";
+
+/**
+ * Everything that a queue promises, as tests: what every transport has to pass.
+ *
+ * @param name - Of the transport, for the titles.
+ * @param test - `databaseTest`, or what `databaseTest.extend("queue", …)` makes of it.
+ */
+export function describeQueue(name: string, test: QueueTest): void {
+  describe(`a queue over ${name}`, () => {
+    // However a test leaves the rows, they do not contradict one another.
+    test.afterEach(async ({ queue }) => expect(await queue.verify()).toEqual([]));
+
+    runContract(test);
+    enqueueContract(test);
+    placeContract(test);
+    claimContract(test);
+    concurrencyContract(test);
+    declineContract(test);
+    settleContract(test);
+    sessionContract(test);
+    reapContract(test);
+    expireContract(test);
+    pauseContract(test);
+    cancelContract(test);
+    retryContract(test);
+    redriveContract(test);
+    logsContract(test);
+    eventsContract(test);
+    retentionContract(test);
+    lostAnswersContract(test);
+  });
+  // Breaks the rows on purpose.
+  describe(`a broken queue over ${name}`, () => verifyContract(test));
+}

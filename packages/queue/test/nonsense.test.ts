@@ -1,0 +1,159 @@
+import { randomUUID } from "node:crypto";
+import { QueueRequestError, type Transport } from "@loom/queue";
+import {
+  databaseTest,
+  makeJob,
+  makePlan,
+  offerAll,
+  type QueueFixtures,
+  runningJob,
+} from "@loom/queue/testing";
+import fc from "fast-check";
+import { describe, expect } from "vitest";
+import { postgresTransport } from "../src/postgres/postgres-transport.ts";
+import { supabaseTransport } from "../src/supabase-transport.ts";
+import { apiFunctions } from "./api-functions.ts";
+import { postgresTest } from "./fixtures.ts";
+
+const step = {
+  step: "a",
+  after: [],
+  requires: ["docker"],
+  prefers: [],
+  host: "forge",
+  priority: 100,
+  timeout_ms: 1_000,
+  max_attempts: 2,
+  backoff_kind: "fixed",
+  backoff_ms: 0,
+  backoff_max_ms: 0,
+};
+const job = { ...step, workflow: "w", payload: "1", key: "k", delay_ms: 0, max_crash_restarts: 3 };
+
+/** Arguments that make sense, by the names of parameters; where functions differ, by both names. */
+const sensible = (runId: string): Record<string, readonly unknown[]> => ({
+  p_after: [null, "now", "1.0"],
+  p_agent_version: ["1"],
+  p_asked_by: [null, "ada"],
+  p_capabilities: [["docker"], []],
+  p_chunks: [[{ start: 0, chunk: "x" }]],
+  p_doorbell_port: [null, 7000],
+  p_epoch: [1, 2],
+  p_facts: [{}, { os: "linux" }],
+  p_fence: [1, 2],
+  p_from: [0, 1],
+  p_incarnation: [randomUUID()],
+  p_input: ["{}"],
+  p_items: [[{ id: 1, fence: 1, outcome: "succeeded", result: "1" }]],
+  p_job: [1, 2, 3],
+  p_jobs: [[1, 2, 3]],
+  "loom_enqueue_jobs p_jobs": [[job], [job, { ...job, key: "l" }]],
+  "loom_start_run p_jobs": [[step], [step, { ...step, step: "b", after: ["a", "a"] }]],
+  p_keep_days: [30],
+  p_key: [null, "k"],
+  p_lease_ms: [45_000],
+  p_limit: [1, 10],
+  p_mode: ["all", "failed", "from"],
+  p_node: ["forge", "oracle"],
+  p_note: [null, "because"],
+  p_notify: [false, true],
+  p_offer_ms: [15_000],
+  p_offers: [[{ job: 2, node: "forge", placement: {} }]],
+  p_paused: [true, false],
+  p_per_kind: [50],
+  p_reason: ["because"],
+  p_reasons: [[{ job: 2, reason: { code: "c", summary: "s" } }]],
+  p_retry_of: [null, runId],
+  p_run: [runId, randomUUID()],
+  p_seq: [1, 2],
+  p_slots: [5],
+  p_step: [null, "only"],
+  p_tailnet_address: ["100.64.0.7"],
+  p_trigger: ["api"],
+  p_version: ["1"],
+  p_workflow: ["made-for-test", "w"],
+});
+
+const oddValues = [null, true, "", " ", "\0", "\ud800", "{", "NaN", "-1", "1e9", "infinity", "x"];
+const oddNumbers = [-1, 0, 0.5, 2 ** 31, 2 ** 53, 2 ** 63, 1e308, -1e308, Number.NaN];
+const odd = fc.oneof(
+  fc.constantFrom<unknown>(...oddValues, "9".repeat(40), "x".repeat(5_000), [], {}, [null], [[]]),
+  fc.constantFrom(...oddNumbers),
+  fc.constantFrom<unknown>({ toString: 1 }, ["a\0"], [1, "2", {}], { a: { b: "\0" } }),
+  fc.jsonValue(),
+);
+
+/** The same value, often with something in it that is odd. */
+function spoilt(value: unknown): fc.Arbitrary<unknown> {
+  const inside = Array.isArray(value)
+    ? fc.tuple(...value.map(spoilt))
+    : typeof value === "object" && value !== null
+      ? fc.record(Object.fromEntries(Object.entries(value).map(([key, of]) => [key, spoilt(of)])))
+      : fc.constant(value);
+  return fc.oneof({ weight: 9, arbitrary: inside }, { weight: 1, arbitrary: odd });
+}
+
+/** Makes something for the functions to find: jobs in most states, 1 to 6, two of them in runs. */
+async function furnish({ queue }: QueueFixtures): Promise<string> {
+  const { runId } = await runningJob(queue);
+  const { runId: cancelled } = await queue.startRun(makePlan([{ step: "only" }]));
+  await queue.cancelRun(cancelled);
+  await queue.enqueue([makeJob(), makeJob({ host: "forge" }), makeJob({ startWithinMs: 60_000 })]);
+  await offerAll(queue, "oracle");
+  await queue.enqueue([makeJob()]);
+  return runId;
+}
+
+async function refusesNonsense(
+  name: string,
+  transport: Transport,
+  fixtures: QueueFixtures,
+): Promise<void> {
+  const values = sensible(await furnish(fixtures));
+  const [signature] = await fixtures.database.sql<{ names: string[] | null }[]>`
+    select proargnames as names from pg_proc where proname = ${name}`;
+  const parameters = (signature?.names ?? []).map((parameter): [string, fc.Arbitrary<unknown>] => {
+    const known = values[`${name} ${parameter}`] ?? values[parameter];
+    if (!known) throw new Error(`no sensible value for ${parameter}`);
+    return [parameter, fc.oneof(...known.map(spoilt))];
+  });
+  const calls = fc.array(fc.record(Object.fromEntries(parameters)), {
+    minLength: 25,
+    maxLength: 25,
+  });
+  const call = async (args: Record<string, unknown>) => {
+    const error = await transport.call(name, args).then(
+      () => undefined,
+      (thrown: unknown) => thrown,
+    );
+    // A refusal of the argument: not "try again", and not "another version".
+    if (error !== undefined && !(error instanceof QueueRequestError)) {
+      throw new Error(`${JSON.stringify(args)} leads to ${error}`, { cause: error });
+    }
+  };
+  await fc.assert(
+    fc.asyncProperty(calls, async (sets) => {
+      await Promise.all(sets.map(call));
+    }),
+    { seed: 20_261_123, numRuns: 20 },
+  );
+  expect(await fixtures.queue.verify()).toEqual([]);
+}
+
+describe("nonsense", () => {
+  databaseTest.for(apiFunctions)(
+    "makes %s over supabase-js refuse an argument, and break nothing",
+    { timeout: 60_000 },
+    async (name, { client, queue, database }) => {
+      await refusesNonsense(name, supabaseTransport(client, 10_000), { queue, database });
+    },
+  );
+
+  postgresTest.for(apiFunctions)(
+    "makes %s over a direct connection refuse an argument, and break nothing",
+    { timeout: 60_000 },
+    async (name, { sql, queue, database }) => {
+      await refusesNonsense(name, postgresTransport(sql, 10_000), { queue, database });
+    },
+  );
+});
