@@ -108,13 +108,13 @@ create table public.loom_job_queue (
   offer_expires_at    timestamptz,
 
   attempt             integer not null default 0 check (attempt >= 0),
-  max_attempts        integer not null default 1 check (max_attempts between 1 and 100),
+  max_attempts        integer not null default 1 check (max_attempts between 1 and 1000),
   crash_restarts      integer not null default 0 check (crash_restarts >= 0),
   max_crash_restarts  integer not null default 3 check (max_crash_restarts between 0 and 100),
   backoff_kind        text not null default 'exponential' check (backoff_kind in ('fixed', 'exponential')),
-  backoff_ms          integer not null default 1000 check (backoff_ms between 0 and 86400000),
-  backoff_max_ms      integer not null default 300000 check (backoff_max_ms between 0 and 86400000),
-  timeout_ms          integer not null default 600000 check (timeout_ms between 1 and 604800000),
+  backoff_ms          integer not null default 1000 check (backoff_ms >= 0),
+  backoff_max_ms      integer not null default 300000 check (backoff_max_ms >= 0),
+  timeout_ms          integer not null default 600000 check (timeout_ms between 1 and 2147483647),
 
   -- +1 with every claim; the newest one its owner settled; who owns it now.
   fence               integer not null default 0,

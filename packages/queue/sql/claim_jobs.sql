@@ -3,7 +3,9 @@
 --
 -- The call has a memory: p_seq rises with every claim that brought something. A
 -- caller whose answer was lost repeats the number and gets the same jobs again; a
--- late duplicate of an older call gets nothing. The session's row is locked first,
+-- late duplicate of an older call gets nothing. The answer says the last number that
+-- brought jobs: when those have gone back meanwhile, a caller that never heard of them
+-- would otherwise repeat it for ever. The session's row is locked first,
 -- so two copies of one call come one after the other. An empty claim writes nothing.
 --
 -- 'skip locked': a job that the reaper or a cancel holds at this moment is not
@@ -32,7 +34,7 @@ begin
   if v_session.epoch = p_epoch and not v_session.dead and p_seq > v_session.last_claim_seq
      and not exists (select from public.loom_job_queue
                       where state = 'pending' and target_host = v_node and run_at <= v_now) then
-    return json_build_object('session', 'live', 'jobs', '[]'::json);
+    return json_build_object('session', 'live', 'seq', v_session.last_claim_seq, 'jobs', '[]'::json);
   end if;
 
   select * into v_session from public.loom_node_sessions where node = v_node for no key update;
@@ -66,15 +68,16 @@ begin
              claim_seq        = p_seq,
              claimed_at       = v_now,
              -- The node ends the step at its timeout; this is for one that does not.
-             deadline_at      = v_now + (timeout_ms + 60000) * interval '1 millisecond',
+             deadline_at      = v_now + timeout_ms * interval '1 millisecond' + interval '1 minute',
              offer_expires_at = null,
              waiting_reason   = null
        where id = any(v_ids);
       update public.loom_node_sessions set last_claim_seq = p_seq where node = v_node;
+      v_session.last_claim_seq := p_seq;
     end if;
   end if;
 
-  return json_build_object('session', 'live', 'jobs', (
+  return json_build_object('session', 'live', 'seq', v_session.last_claim_seq, 'jobs', (
     select coalesce(json_agg(json_build_object(
              'id', job.id, 'run_id', job.run_id, 'workflow_id', job.workflow_id, 'version', run.version,
              'step_id', job.step_id, 'requires', job.requires, 'fence', job.fence, 'attempt', job.attempt,

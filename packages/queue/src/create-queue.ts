@@ -12,7 +12,7 @@ import { supabaseTransport } from "./supabase-transport.ts";
 import type { Transport } from "./transport.ts";
 
 const claimAnswer = z.discriminatedUnion("session", [
-  z.object({ session: z.literal("live"), jobs: z.array(row(claimedJob)) }),
+  z.object({ session: z.literal("live"), seq: z.int(), jobs: z.array(row(claimedJob)) }),
   lostSession,
 ]);
 

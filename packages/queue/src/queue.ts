@@ -25,7 +25,12 @@ export interface Refusal {
 }
 
 export type ClaimAnswer =
-  | { session: "live"; jobs: ClaimedJob[] }
+  | {
+      session: "live";
+      /** The last number that brought jobs. The next claim takes a higher one. */
+      seq: number;
+      jobs: ClaimedJob[];
+    }
   | { session: "dead" | "superseded" };
 
 export interface Reaped {
@@ -95,8 +100,8 @@ export interface Queue {
   /**
    * Takes due jobs that are offered to the node, most urgent first.
    *
-   * @param options.seq - One more than the last claim that brought jobs, from 1. Repeating
-   *   a number after a lost answer brings the same jobs.
+   * @param options.seq - One more than the `seq` of the last answer, from 1. Repeating a number
+   *   after a lost answer brings the same jobs.
    * @see sql/claim_jobs.sql
    */
   claim(session: Session, options: { seq: number; limit: number }): Promise<ClaimAnswer>;

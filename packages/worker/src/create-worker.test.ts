@@ -45,9 +45,10 @@ function working({
       const held = [{ id: job.id, fence: job.fence }];
       return { session: "live", leaseMs, status: "active", held, cancel: [] };
     },
-    claim: async (_, { limit }) => {
+    claim: async (_, { seq, limit }) => {
       claims.push(limit);
-      return { session: "live", jobs: jobs.splice(0) };
+      const brought = jobs.splice(0);
+      return { session: "live", seq: brought.length > 0 ? seq : seq - 1, jobs: brought };
     },
     settle: async (_, items) => {
       for (const item of items) await settle(item);

@@ -11,8 +11,8 @@ export type Beat =
  * A node's session with the queue: its epoch, its lease, and the memory of its claims.
  *
  * - It is opened by the first call that needs it, and again after it was lost.
- * - The claim's number rises only when jobs arrived. A claim whose answer was lost is
- *   therefore repeated with the same number, and brings the same jobs.
+ * - A claim whose answer was lost is repeated with the same number, and brings the same
+ *   jobs. The number rises when the database says that it is used up.
  * - Nothing here counts time: whether the lease still holds is for the database to say.
  * - Heartbeats run beside the others. `open` and `claim` come one after the other.
  */
@@ -72,7 +72,7 @@ export class NodeSession {
       this.#end(answer.session);
       return null;
     }
-    if (answer.jobs.length > 0) this.#seq += 1;
+    this.#seq = Math.max(this.#seq, answer.seq + 1);
     return answer.jobs;
   }
 
