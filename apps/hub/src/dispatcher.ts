@@ -1,7 +1,9 @@
-import type { Node, Queue, WaitingJob } from "@loom/queue";
+import { isDeepStrictEqual } from "node:util";
+import type { Node, Offer, Queue, Refusal, WaitingJob } from "@loom/queue";
 import { type NodeView, type Placement, placeAll } from "@loom/scheduler";
 import type { Log } from "@loom/worker";
 
+/** One hub's share in the life of jobs: from waiting to offered, and back when a node is lost. */
 export interface Dispatcher {
   /**
    * One placing round: reads what waits, decides, writes offers and reasons.
@@ -14,9 +16,9 @@ export interface Dispatcher {
 }
 
 /**
- * The hub's side of a job's life: from waiting to offered, and back when a node is lost.
+ * Creates a dispatcher over a queue.
  *
- * Any number of hubs may do it at once: an offer is written only for a job that is
+ * Any number of hubs may dispatch at once: an offer is written only for a job that is
  * still waiting, and one reaper works at a time.
  */
 export function createDispatcher({ queue, log }: { queue: Queue; log: Log }): Dispatcher {
@@ -24,30 +26,30 @@ export function createDispatcher({ queue, log }: { queue: Queue; log: Log }): Di
     async place() {
       const waiting = await queue.listWaiting();
       if (waiting.length === 0) return new Set();
+      // After the jobs: a slot that another hub fills in between then counts as taken.
       const nodes = (await queue.listNodes()).map(toNodeView);
 
-      const placements = placeAll(waiting.map(toRequest), nodes);
-      const offers = [];
-      const refusals = [];
-      for (const [index, { id, placement }] of placements.entries()) {
-        if (placement.placed) offers.push({ job: id, node: placement.node, placement });
-        else if (isNews(waiting[index]?.waitingReason, placement)) {
-          refusals.push({ job: id, reason: toReason(placement) });
+      const offers: Offer[] = [];
+      const refusals: Refusal[] = [];
+      for (const { id: job, placement } of placeAll(waiting.map(toBatchItem), nodes)) {
+        if (placement.placed) offers.push({ job: job.id, node: placement.node, placement });
+        else {
+          const reason = toReason(placement);
+          // A reason is written when it says something new, not every round.
+          if (!isDeepStrictEqual(job.waitingReason, reason)) {
+            refusals.push({ job: job.id, reason });
+          }
         }
       }
       if (offers.length === 0 && refusals.length === 0) return new Set();
 
       const placed = new Set(await queue.place({ offers, refusals }));
-      for (const { job, node } of offers) {
-        if (placed.has(job)) log.info({ jobId: job, node }, "job offered");
-      }
+      const taken = offers.filter(({ job }) => placed.has(job));
+      for (const { job, node } of taken) log.info({ jobId: job, node }, "job offered");
       for (const { job, reason } of refusals) {
-        log.info(
-          { jobId: job, code: reason.code, summary: reason.summary },
-          "job cannot be placed",
-        );
+        log.info({ jobId: job, ...reason }, "job cannot be placed");
       }
-      return new Set(offers.filter(({ job }) => placed.has(job)).map(({ node }) => node));
+      return new Set(taken.map(({ node }) => node));
     },
 
     async reap() {
@@ -59,23 +61,29 @@ export function createDispatcher({ queue, log }: { queue: Queue; log: Log }): Di
   };
 }
 
-const toRequest = ({ id, requires, prefers }: WaitingJob) => ({ id, step: { requires, prefers } });
+const toBatchItem = (job: WaitingJob) => ({
+  id: job,
+  step: { requires: job.requires, prefers: job.prefers },
+});
 
 const toNodeView = (node: Node): NodeView => ({
   name: node.name,
   capabilities: node.capabilities,
   online: node.online,
-  lastSeenMs: node.lastSeenMs,
+  lastSeenMs: node.lastSeenMs === null ? null : toRoughAge(node.lastSeenMs),
   status: node.status,
   slots: node.slots,
   busy: node.running + node.offered,
 });
 
-type Unplaced = Extract<Placement, { placed: false }>;
+/**
+ * Rounds an age down to a power of two: it is told in reasons ("last seen 4 min ago"), and one
+ * that changed with every round would be written to every waiting job every round.
+ */
+const toRoughAge = (ms: number): number => 2 ** Math.floor(Math.log2(Math.max(ms, 1)));
 
-const toReason = ({ code, summary, missing }: Unplaced) => ({ code, summary, missing });
-
-// A reason is written when it says something new; the summary alone may change with
-// every round ("last seen 4 min ago"), and a row a round would be a write for nothing.
-const isNews = (old: WaitingJob["waitingReason"] | undefined, { code, missing }: Unplaced) =>
-  !old || old.code !== code || JSON.stringify(old.missing) !== JSON.stringify(missing);
+const toReason = ({ code, summary, missing }: Extract<Placement, { placed: false }>) => ({
+  code,
+  summary,
+  missing,
+});

@@ -1,76 +1,87 @@
 import { z } from "zod";
+import { EnvError } from "./errors.ts";
+import { isLoopback } from "./loopback.ts";
 
-const text = z
-  .string()
-  .optional()
-  .transform((value) => value?.trim() || undefined);
+type Variables = Readonly<Record<string, string | undefined>>;
 
-const LOOPBACK = ["127.0.0.1", "::1", "localhost"];
-/** What people paste from examples. A token like this guards nothing. */
-const PLACEHOLDERS = [
+/** What people paste from examples, without its punctuation. A token like this guards nothing. */
+const PLACEHOLDERS = new Set([
   "changeme",
-  "change-me",
-  "loom",
-  "token",
-  "secret",
-  "password",
-  "test",
+  "changethis",
   "dev",
-];
+  "example",
+  "loom",
+  "loomtoken",
+  "optimalostoken",
+  "password",
+  "placeholder",
+  "replaceme",
+  "secret",
+  "test",
+  "token",
+  "yoursecret",
+  "yourtoken",
+  "yourtokenhere",
+]);
 
-const schema = z
-  .object({
-    SUPABASE_URL: z.url("the address of the Supabase project, such as https://abc.supabase.co"),
-    SUPABASE_SECRET_KEY: text,
-    SUPABASE_SERVICE_ROLE_KEY: text,
-    PORT: z.coerce.number().int().min(0).max(65535).default(3000),
-    LOOM_BIND: text.transform((value) => value ?? "127.0.0.1"),
-    LOOM_TOKEN: text,
-    OPTIMALOS_TOKEN: text,
-    LOOM_NODE_NAME: text,
-    LOOM_WORKFLOWS_DIR: text,
-    LOOM_LEASE_MS: z.coerce.number().int().min(3_000).max(3_600_000).default(45_000),
-    LOG_LEVEL: z.enum(["trace", "debug", "info", "warn", "error", "silent"]).default("info"),
-  })
-  .transform((env) => ({
-    ...env,
-    key: env.SUPABASE_SECRET_KEY ?? env.SUPABASE_SERVICE_ROLE_KEY ?? "",
-    token: env.LOOM_TOKEN ?? env.OPTIMALOS_TOKEN,
-    isLoopback: LOOPBACK.includes(env.LOOM_BIND),
-  }))
-  .check(({ value, issues }) => {
-    if (!value.key) {
-      issues.push({
-        code: "custom",
-        path: ["SUPABASE_SECRET_KEY"],
-        message:
-          "set it (or SUPABASE_SERVICE_ROLE_KEY) to a key of the project that may call functions",
-        input: undefined,
-      });
-    }
-    if (value.isLoopback) return;
-    if (!value.token || PLACEHOLDERS.includes(value.token.toLowerCase())) {
-      issues.push({
-        code: "custom",
-        path: ["LOOM_TOKEN"],
-        message: `is ${value.token ? "a placeholder" : "not set"}, but LOOM_BIND=${value.LOOM_BIND} can be reached from other machines. Set a random one, for example: openssl rand -hex 32`,
-        input: undefined,
-      });
-    }
-  });
+const isPlaceholder = (token: string): boolean =>
+  /^(<.*>|(.)\2*)$/.test(token) ||
+  PLACEHOLDERS.has(token.toLowerCase().replaceAll(/[^a-z0-9]/g, ""));
 
-export type Env = z.output<typeof schema>;
+const sendable = z.string().regex(/^[!-~]+$/, "holds what no Authorization header can carry");
 
-/** The hub's settings were wrong; every problem is in the message. */
-export class EnvError extends Error {
-  override readonly name = "EnvError";
-  readonly code = "ENV";
+function tokenFor(bind: string) {
+  if (isLoopback(bind)) return sendable.optional();
+  const advice = `LOOM_BIND=${bind} lets other machines in. Set a random one, for example: openssl rand -hex 32`;
+  return sendable
+    .refine((token) => !isPlaceholder(token), `is a placeholder, but ${advice}`)
+    .optional()
+    .refine((token) => token !== undefined, `is not set, but ${advice}`);
 }
 
-/** @throws EnvError that lists every problem at once. */
-export function readEnv(variables: Readonly<Record<string, string | undefined>>): Env {
-  const env = schema.safeParse(variables);
-  if (env.success) return env.data;
+const schemaFor = (bind: string) =>
+  z.object({
+    SUPABASE_URL: z.url({
+      protocol: /^https?$/,
+      error: "set it to the address of the Supabase project, such as https://abc.supabase.co",
+    }),
+    SUPABASE_SECRET_KEY: z.string(
+      "set it (or SUPABASE_SERVICE_ROLE_KEY) to a key of the project that may call functions",
+    ),
+    PORT: z.coerce.number().int().min(0).max(65_535).default(3_000),
+    LOOM_TOKEN: tokenFor(bind),
+    LOOM_NODE_NAME: z
+      .string()
+      .regex(
+        /^[a-z0-9][a-z0-9._-]{0,62}$/,
+        "use 1 to 63 of a-z, 0-9, dot, underscore and hyphen, beginning with a letter or digit",
+      )
+      .optional(),
+    LOOM_WORKFLOWS_DIR: z.string().optional(),
+    LOOM_LEASE_MS: z.coerce.number().int().min(3_000).max(3_600_000).default(45_000),
+    LOG_LEVEL: z
+      .enum(["trace", "debug", "info", "warn", "error", "fatal", "silent"])
+      .default("info"),
+  });
+
+/** The hub's settings, checked. */
+export type Env = z.output<ReturnType<typeof schemaFor>> & { LOOM_BIND: string };
+
+/**
+ * Reads the hub's settings. A blank variable counts as one that is not set.
+ *
+ * @throws EnvError that lists every problem at once.
+ */
+export function readEnv(variables: Variables): Env {
+  const given = (name: string): string | undefined => variables[name]?.trim() || undefined;
+  const LOOM_BIND = given("LOOM_BIND") ?? "127.0.0.1";
+  const schema = schemaFor(LOOM_BIND);
+  const env = schema.safeParse({
+    ...Object.fromEntries(Object.keys(schema.shape).map((name) => [name, given(name)])),
+    SUPABASE_SECRET_KEY: given("SUPABASE_SECRET_KEY") ?? given("SUPABASE_SERVICE_ROLE_KEY"),
+    LOOM_TOKEN: given("LOOM_TOKEN") ?? given("OPTIMALOS_TOKEN"),
+  });
+  if (env.success) return { ...env.data, LOOM_BIND };
   const problems = env.error.issues.map(({ path, message }) => `  ${path.join(".")}: ${message}`);
   throw new EnvError(`loom-hub cannot start with this environment:\n${problems.join("\n")}`);
 }

@@ -6,43 +6,57 @@ import type { AnyWorkflow } from "@loom/workflow";
 import { workflows as bundled } from "@loom/workflows";
 import { createClient } from "@supabase/supabase-js";
 import { pino } from "pino";
-import postgres from "postgres";
-import { EnvError, readEnv } from "./env.ts";
+import { readEnv } from "./env.ts";
+import { EnvError } from "./errors.ts";
+import { EX_USAGE, toExit, toLogged } from "./exit.ts";
+import { migrate } from "./migrate.ts";
 import { startHub } from "./start-hub.ts";
 
 const USAGE = `usage: loom-hub [start | migrate | sql]
 
   start    serve the API, place jobs, work for this host (the default)
   migrate  bring the database at DATABASE_URL up to date
-  sql      print the migrations as one script, for psql or Supabase's SQL editor`;
+  sql      print the migrations as one script, for psql or Supabase's SQL editor
 
-// sysexits.h: wrong usage, wrong configuration.
-const EX_USAGE = 64;
-const EX_CONFIG = 78;
+The environment is described in the README.`;
 
-async function main(command = "start"): Promise<void> {
-  switch (command) {
-    case "start":
-      return start();
-    case "migrate":
-      return migrate();
-    case "sql":
-      process.stdout.write(await migrationScript());
-      return;
-    default:
-      console.error(`loom-hub: there is no command ${command}\n\n${USAGE}`);
-      process.exitCode = EX_USAGE;
+async function main(args: readonly string[]): Promise<number> {
+  const [command = "start", ...rest] = args;
+  if (args.includes("--help") || args.includes("-h")) {
+    console.log(USAGE);
+    return 0;
   }
+  if (rest.length === 0) {
+    switch (command) {
+      case "start":
+        await start();
+        return 0;
+      case "migrate":
+        await migrate(readDatabaseUrl());
+        console.log("the database is up to date");
+        return 0;
+      case "sql":
+        await print(await migrationScript());
+        return 0;
+    }
+  }
+  console.error(`loom-hub: there is no command "${args.join(" ")}"\n\n${USAGE}`);
+  return EX_USAGE;
 }
+
+/** Prints more than a pipe may take at once. */
+const print = (text: string): Promise<void> =>
+  new Promise((resolve) => process.stdout.write(text, () => resolve()));
 
 async function start(): Promise<void> {
   const env = readEnv(process.env);
-  const log = pino({ name: "loom-hub", level: env.LOG_LEVEL });
-  const client = createClient(env.SUPABASE_URL, env.key, {
-    auth: { persistSession: false, autoRefreshToken: false },
-  });
-  if (!env.token) log.warn({}, "LOOM_TOKEN is not set: whoever is on this machine may use the API");
-
+  // Through Node's own stream: pino's, when its reader is gone, tries to write the last
+  // lines for ever. Without a reader there is nobody to tell, and no reason to end.
+  process.stdout.on("error", () => {});
+  const log = pino(
+    { name: "loom-hub", level: env.LOG_LEVEL, serializers: { err: toLogged } },
+    process.stdout,
+  );
   const stop = new AbortController();
   for (const signal of ["SIGTERM", "SIGINT"] as const) {
     process.once(signal, () => {
@@ -50,12 +64,19 @@ async function start(): Promise<void> {
       stop.abort();
     });
   }
+  if (!env.LOOM_TOKEN) {
+    log.warn({}, "LOOM_TOKEN is not set: whoever is on this machine may use the API");
+  }
+
+  const client = createClient(env.SUPABASE_URL, env.SUPABASE_SECRET_KEY, {
+    auth: { persistSession: false, autoRefreshToken: false },
+  });
   const hub = await startHub(
     {
       queue: createQueue({ client }),
       workflows: await readWorkflows(env.LOOM_WORKFLOWS_DIR, log),
       log,
-      token: env.token,
+      token: env.LOOM_TOKEN,
       bind: env.LOOM_BIND,
       port: env.PORT,
       node: { name: env.LOOM_NODE_NAME ?? (await nodeName()), leaseMs: env.LOOM_LEASE_MS },
@@ -68,42 +89,35 @@ async function start(): Promise<void> {
 }
 
 /** The tailnet's name of this machine; its host name where there is no tailnet. */
-async function nodeName(): Promise<string> {
-  return ownName(firstOf([localApiSource(), cliSource()])).catch(() => describeMachine().name);
-}
+const nodeName = (): Promise<string> =>
+  ownName(firstOf([localApiSource(), cliSource()])).catch(() => describeMachine().name);
 
 async function readWorkflows(
   folder: string | undefined,
   log: Log,
 ): Promise<readonly AnyWorkflow[]> {
   if (!folder) return bundled;
-  const { workflows, problems } = await loadWorkflows(folder);
+  const { workflows, problems } = await loadWorkflows(folder).catch((error: Error) => {
+    throw new EnvError(`LOOM_WORKFLOWS_DIR cannot be read: ${error.message}`);
+  });
   for (const { file, problem } of problems) log.error({ file, problem }, "workflow file not used");
   return workflows;
 }
 
-async function migrate(): Promise<void> {
+function readDatabaseUrl(): string {
   const url = process.env.DATABASE_URL;
-  if (!url) {
-    throw new EnvError(
-      "loom-hub migrate needs DATABASE_URL: the direct connection of your project, with its password. Without one, run `loom-hub sql` and paste its output into the SQL editor",
-    );
-  }
-  const sql = postgres(url, { max: 1, onnotice: () => {} });
-  try {
-    await sql.unsafe(await migrationScript()).simple();
-    console.log("the database is up to date");
-  } finally {
-    await sql.end();
-  }
+  if (url) return url;
+  throw new EnvError(
+    "loom-hub migrate needs DATABASE_URL: the direct connection of your project, with its password. Without one, run `loom-hub sql` and paste its output into the SQL editor",
+  );
 }
 
-main(process.argv[2]).catch((error: unknown) => {
-  if (error instanceof EnvError) {
-    console.error(error.message);
-    process.exitCode = EX_CONFIG;
-    return;
-  }
-  console.error(error);
-  process.exitCode = 1;
-});
+// A step that goes on after its abort would keep the process alive for as long as it likes.
+main(process.argv.slice(2)).then(
+  (code) => process.exit(code),
+  (error: unknown) => {
+    const { code, message } = toExit(error);
+    console.error(message);
+    process.exit(code);
+  },
+);

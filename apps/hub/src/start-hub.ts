@@ -1,5 +1,3 @@
-import type { AddressInfo } from "node:net";
-import { createAdaptorServer } from "@hono/node-server";
 import type { Queue } from "@loom/queue";
 import {
   createBell,
@@ -12,15 +10,24 @@ import {
 import type { AnyWorkflow } from "@loom/workflow";
 import { createHub } from "./create-hub.ts";
 import { createDispatcher } from "./dispatcher.ts";
+import { serve } from "./serve.ts";
+import { version } from "./version.ts";
 
 /** How often to look for waiting jobs when nothing rang, and for dead nodes. */
 const PLACE_MS = 1_000;
 const REAP_MS = 1_000;
+/** And for this long after an offer: its node may soon have a free slot, or a next step be due. */
+const BUSY_FOR_MS = 5_000;
+const PLACE_BUSY_MS = 200;
+/** Steps at a time on the hub's own node. */
+const SLOTS = 4;
 
+/** What a hub needs to run. */
 export interface HubOptions {
   queue: Queue;
   workflows: readonly AnyWorkflow[];
   log: Log;
+  /** Bearer token of the API. Leave it undefined only on a loopback address. */
   token: string | undefined;
   /** Address to listen on. */
   bind: string;
@@ -30,6 +37,7 @@ export interface HubOptions {
   node: { name: string } & Pick<WorkerOptions, "leaseMs">;
 }
 
+/** A hub at work. */
 export interface RunningHub {
   url: string;
   /** Resolves when the hub has stopped; rejects when it could not go on. */
@@ -39,27 +47,28 @@ export interface RunningHub {
 /**
  * Serves the API, places jobs, reaps, and works for its own host, until the signal aborts.
  *
- * @throws When the port cannot be listened on.
+ * @throws ListenError when the address or the port cannot be had.
  */
 export async function startHub(
-  options: HubOptions,
+  { queue, log, node, ...options }: HubOptions,
   { signal }: { signal: AbortSignal },
 ): Promise<RunningHub> {
-  const { queue, log } = options;
   const dispatcher = createDispatcher({ queue, log });
   const placing = createBell();
+  const reaping = createBell();
   const machine = describeMachine();
   const worker = createWorker({
     node: {
-      name: options.node.name,
+      name: node.name,
       capabilities: [...machine.capabilities, "loom-hub"],
+      agentVersion: version,
       facts: machine.facts,
     },
     queue,
     workflows: options.workflows,
-    log: log.child({ node: options.node.name }),
-    concurrency: 4,
-    ...(options.node.leaseMs && { leaseMs: options.node.leaseMs }),
+    log: log.child({ node: node.name }),
+    concurrency: SLOTS,
+    ...(node.leaseMs && { leaseMs: node.leaseMs }),
     onSettled: () => placing.ring(),
   });
   const app = createHub({
@@ -69,30 +78,27 @@ export async function startHub(
     token: options.token,
     onRunStarted: () => {
       placing.ring();
+      // A step that is pinned to this node needs no placing.
       worker.ring();
     },
   });
-
-  const server = createAdaptorServer({ fetch: app.fetch });
-  await new Promise<void>((resolve, reject) => {
-    server.once("error", reject);
-    server.listen(options.port, options.bind, resolve);
-  });
-  const { port } = server.address() as AddressInfo;
+  const server = await serve(app.fetch, { bind: options.bind, port: options.port, log });
 
   // One part that cannot go on ends the others: half a hub would look like a whole one.
   const fault = new AbortController();
   const stop = AbortSignal.any([signal, fault.signal]);
-  const reaping = createBell();
+  let busyUntil = 0;
+  const place = async () => {
+    const offered = await dispatcher.place();
+    if (offered.size > 0) busyUntil = performance.now() + BUSY_FOR_MS;
+    if (offered.has(node.name)) worker.ring();
+  };
   const loops = [
     worker.run({ signal: stop }),
     repeat(
       {
-        round: async () => {
-          const offered = await dispatcher.place();
-          if (offered.has(options.node.name)) worker.ring();
-        },
-        pause: () => placing.wait(PLACE_MS, stop),
+        round: place,
+        pause: () => placing.wait(performance.now() < busyUntil ? PLACE_BUSY_MS : PLACE_MS, stop),
       },
       { signal: stop, log: log.child({ loop: "place" }) },
     ),
@@ -101,18 +107,15 @@ export async function startHub(
       { signal: stop, log: log.child({ loop: "reap" }) },
     ),
   ];
+  for (const loop of loops) loop.catch((error: unknown) => fault.abort(error));
+  stop.addEventListener("abort", () => server.refuse(), { once: true });
+
   const done = (async () => {
-    for (const loop of loops) loop.catch((error: unknown) => fault.abort(error));
     await Promise.allSettled(loops);
-    await new Promise<void>((resolve) => {
-      server.close(() => resolve());
-      if ("closeAllConnections" in server) server.closeAllConnections();
-    });
-    if (fault.signal.aborted) throw fault.signal.reason;
+    await server.close();
+    fault.signal.throwIfAborted();
   })();
   // Whoever awaits `done` gets the error; nobody may have come to that yet.
   done.catch(() => {});
-
-  const host = options.bind.includes(":") ? `[${options.bind}]` : options.bind;
-  return { url: `http://${host}:${port}`, done };
+  return { url: server.url, done };
 }

@@ -1,55 +1,65 @@
 import { z } from "zod";
 
-const text = z
-  .string()
-  .optional()
-  .transform((value) => value?.trim() || undefined);
+type Variables = Readonly<Record<string, string | undefined>>;
 
-const schema = z
-  .object({
-    SUPABASE_URL: z.url("the address of the Supabase project, such as https://abc.supabase.co"),
-    LOOM_NODE_KEY: text,
-    SUPABASE_SERVICE_ROLE_KEY: text,
-    LOOM_NODE_NAME: text,
-    LOOM_CAPABILITIES: z
-      .string()
-      .default("")
-      .transform((list) =>
-        list
-          .split(",")
-          .map((tag) => tag.trim())
-          .filter(Boolean),
-      ),
-    LOOM_SLOTS: z.coerce.number().int().min(1).max(1000).default(1),
-    LOOM_LEASE_MS: z.coerce.number().int().min(3_000).max(3_600_000).default(45_000),
-    LOOM_GRACE_MS: z.coerce.number().int().min(0).max(86_400_000).default(20_000),
-    POLL_INTERVAL_MS: z.coerce.number().int().min(50).max(3_600_000).default(5_000),
-    LOOM_WORKFLOWS_DIR: text,
-    LOG_LEVEL: z.enum(["trace", "debug", "info", "warn", "error", "silent"]).default("info"),
-  })
-  .transform((env) => ({ ...env, key: env.LOOM_NODE_KEY ?? env.SUPABASE_SERVICE_ROLE_KEY ?? "" }))
-  .check(({ value, issues }) => {
-    if (value.key) return;
-    issues.push({
-      code: "custom",
-      path: ["LOOM_NODE_KEY"],
-      message: "set it to a key for this node (or, with all its power, SUPABASE_SERVICE_ROLE_KEY)",
-      input: undefined,
-    });
-  });
-
-export type Env = z.output<typeof schema>;
-
-/** The agent's settings were wrong; every problem is in the message. */
+/** The agent's settings are wrong; every problem is in the message. */
 export class EnvError extends Error {
   override readonly name = "EnvError";
   readonly code = "ENV";
 }
 
-/** @throws EnvError that lists every problem at once. */
-export function readEnv(variables: Readonly<Record<string, string | undefined>>): Env {
-  const env = schema.safeParse(variables);
-  if (env.success) return env.data;
+const schema = z.object({
+  SUPABASE_URL: z.url({
+    protocol: /^https?$/,
+    error: "set it to the address of the Supabase project, such as https://abc.supabase.co",
+  }),
+  LOOM_NODE_KEY: z.string(
+    "set it to a key for this node (or, with all its power, SUPABASE_SERVICE_ROLE_KEY)",
+  ),
+  LOOM_NODE_NAME: z
+    .string()
+    .regex(
+      /^[a-z0-9][a-z0-9._-]{0,62}$/,
+      "use 1 to 63 of a-z, 0-9, dot, underscore and hyphen, beginning with a letter or digit",
+    )
+    .optional(),
+  LOOM_CAPABILITIES: z
+    .string()
+    .default("")
+    .transform((list) => list.split(",").map((tag) => tag.trim()))
+    .transform((tags) => tags.filter((tag) => tag !== ""))
+    // A clause has no spaces: nothing could ever require a capability that does.
+    .refine(
+      (tags) => tags.every((tag) => /^[^\s\p{C}]{1,200}$/u.test(tag)),
+      "separate by commas; each has up to 200 printable characters and no spaces, as in has-gpu,docker",
+    ),
+  LOOM_SLOTS: z.coerce.number().int().min(1).max(1_000).default(1),
+  LOOM_LEASE_MS: z.coerce.number().int().min(3_000).max(3_600_000).default(45_000),
+  LOOM_GRACE_MS: z.coerce.number().int().min(0).max(86_400_000).default(20_000),
+  POLL_INTERVAL_MS: z.coerce.number().int().min(50).max(3_600_000).default(5_000),
+  LOOM_WORKFLOWS_DIR: z.string().optional(),
+  LOG_LEVEL: z.enum(["trace", "debug", "info", "warn", "error", "fatal", "silent"]).default("info"),
+});
+
+/** The agent's settings, checked. */
+export type Env = z.output<typeof schema> & {
+  /** The key is not the node's own: it can do everything. */
+  isServiceKey: boolean;
+};
+
+/**
+ * Reads the agent's settings. A blank variable counts as one that is not set.
+ *
+ * @throws EnvError that lists every problem at once.
+ */
+export function readEnv(variables: Variables): Env {
+  const given = (name: string): string | undefined => variables[name]?.trim() || undefined;
+  const nodeKey = given("LOOM_NODE_KEY");
+  const env = schema.safeParse({
+    ...Object.fromEntries(Object.keys(schema.shape).map((name) => [name, given(name)])),
+    LOOM_NODE_KEY: nodeKey ?? given("SUPABASE_SERVICE_ROLE_KEY"),
+  });
+  if (env.success) return { ...env.data, isServiceKey: nodeKey === undefined };
   const problems = env.error.issues.map(({ path, message }) => `  ${path.join(".")}: ${message}`);
   throw new EnvError(`loom-agent cannot start with this environment:\n${problems.join("\n")}`);
 }

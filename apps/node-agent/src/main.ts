@@ -1,50 +1,49 @@
 #!/usr/bin/env node
 import { createQueue } from "@loom/queue";
 import { cliSource, firstOf, localApiSource, ownName } from "@loom/tailscale-resolver";
-import { createWorker, describeMachine, loadWorkflows } from "@loom/worker";
+import { createWorker, describeMachine, type Log, loadWorkflows } from "@loom/worker";
+import type { AnyWorkflow } from "@loom/workflow";
 import { workflows as bundled } from "@loom/workflows";
 import { createClient } from "@supabase/supabase-js";
 import { pino } from "pino";
 import { EnvError, readEnv } from "./env.ts";
+import { EX_USAGE, toExit, toLogged } from "./exit.ts";
+import { version } from "./version.ts";
 
-// sysexits.h: wrong configuration.
-const EX_CONFIG = 78;
+const USAGE = `usage: loom-agent
 
-async function main(): Promise<void> {
+Runs the steps that the hub places on this machine, until SIGTERM.
+The environment is described in the README.`;
+
+async function main(args: readonly string[]): Promise<number> {
+  if (args.includes("--help") || args.includes("-h")) {
+    console.log(USAGE);
+    return 0;
+  }
+  if (args.length > 0) {
+    console.error(`loom-agent takes no arguments, not "${args.join(" ")}"\n\n${USAGE}`);
+    return EX_USAGE;
+  }
+  await work();
+  return 0;
+}
+
+async function work(): Promise<void> {
   const env = readEnv(process.env);
   const machine = describeMachine();
-  const name =
-    env.LOOM_NODE_NAME ??
-    (await ownName(firstOf([localApiSource(), cliSource()])).catch(() => machine.name));
-  const log = pino({ name: "loom-agent", level: env.LOG_LEVEL, base: { node: name } });
-  if (!env.LOOM_NODE_KEY) {
-    log.warn({}, "SUPABASE_SERVICE_ROLE_KEY can do everything: give this node a key of its own");
-  }
-
-  const loaded = env.LOOM_WORKFLOWS_DIR
-    ? await loadWorkflows(env.LOOM_WORKFLOWS_DIR)
-    : { workflows: bundled, problems: [] };
-  for (const { file, problem } of loaded.problems)
-    log.error({ file, problem }, "workflow file not used");
-
-  const client = createClient(env.SUPABASE_URL, env.key, {
-    auth: { persistSession: false, autoRefreshToken: false },
-  });
-  const worker = createWorker({
-    node: {
-      name,
-      capabilities: [...machine.capabilities, "loom-agent", ...env.LOOM_CAPABILITIES],
-      facts: machine.facts,
+  const name = env.LOOM_NODE_NAME ?? (await tailnetName().catch(() => machine.name));
+  // Through Node's own stream: pino's, when its reader is gone, tries to write the last
+  // lines for ever. Without a reader there is nobody to tell, and no reason to end.
+  process.stdout.on("error", () => {});
+  const log = pino(
+    {
+      name: "loom-agent",
+      level: env.LOG_LEVEL,
+      base: { node: name },
+      serializers: { err: toLogged },
     },
-    queue: createQueue({ client }),
-    workflows: loaded.workflows,
-    log,
-    concurrency: env.LOOM_SLOTS,
-    leaseMs: env.LOOM_LEASE_MS,
-    pollMs: env.POLL_INTERVAL_MS,
-    graceMs: env.LOOM_GRACE_MS,
-  });
-
+    process.stdout,
+  );
   const stop = new AbortController();
   for (const signal of ["SIGTERM", "SIGINT"] as const) {
     process.once(signal, () => {
@@ -52,20 +51,53 @@ async function main(): Promise<void> {
       stop.abort();
     });
   }
+  if (env.isServiceKey) {
+    log.warn({}, "SUPABASE_SERVICE_ROLE_KEY can do everything: give this node a key of its own");
+  }
+
+  const client = createClient(env.SUPABASE_URL, env.LOOM_NODE_KEY, {
+    auth: { persistSession: false, autoRefreshToken: false },
+  });
+  const worker = createWorker({
+    node: {
+      name,
+      capabilities: [...machine.capabilities, "loom-agent", ...env.LOOM_CAPABILITIES],
+      agentVersion: version,
+      facts: machine.facts,
+    },
+    queue: createQueue({ client }),
+    workflows: await readWorkflows(env.LOOM_WORKFLOWS_DIR, log),
+    log,
+    concurrency: env.LOOM_SLOTS,
+    leaseMs: env.LOOM_LEASE_MS,
+    pollMs: env.POLL_INTERVAL_MS,
+    graceMs: env.LOOM_GRACE_MS,
+  });
   log.info({ capabilities: env.LOOM_CAPABILITIES, slots: env.LOOM_SLOTS }, "agent started");
   await worker.run({ signal: stop.signal });
   log.info({}, "agent stopped");
 }
 
-main().then(
-  // A step that goes on after its abort would keep the process alive for as long as it likes.
-  () => process.exit(0),
+const tailnetName = (): Promise<string> => ownName(firstOf([localApiSource(), cliSource()]));
+
+async function readWorkflows(
+  folder: string | undefined,
+  log: Log,
+): Promise<readonly AnyWorkflow[]> {
+  if (!folder) return bundled;
+  const { workflows, problems } = await loadWorkflows(folder).catch((error: Error) => {
+    throw new EnvError(`LOOM_WORKFLOWS_DIR cannot be read: ${error.message}`);
+  });
+  for (const { file, problem } of problems) log.error({ file, problem }, "workflow file not used");
+  return workflows;
+}
+
+// A step that goes on after its abort would keep the process alive for as long as it likes.
+main(process.argv.slice(2)).then(
+  (code) => process.exit(code),
   (error: unknown) => {
-    if (error instanceof EnvError) {
-      console.error(error.message);
-      process.exit(EX_CONFIG);
-    }
-    console.error(error);
-    process.exit(1);
+    const { code, message } = toExit(error);
+    console.error(message);
+    process.exit(code);
   },
 );

@@ -17,7 +17,7 @@ export const graphileLocalQueue = graphile({
   name: "graphile-local-queue",
   about: "graphile-worker 0.18 with `localQueue` and `completeJobBatchDelay: 0` (deletes what is done)",
   worker: (batch) => ({
-    concurrentJobs: Math.max(WORKERS, batch),
+    concurrentJobs: process.env.CJ ? Number(process.env.CJ) : Math.max(WORKERS, batch),
     localQueue: { size: Math.max(WORKERS, batch) * Number(process.env.LQ ?? 1) },
     completeJobBatchDelay: 0,
     failJobBatchDelay: 0,

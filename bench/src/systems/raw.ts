@@ -10,7 +10,13 @@ export const raw: System = {
   name: "raw",
   about: "three prepared statements on a table of the same shape: the ceiling",
   async open({ databaseUrl, socketDir }) {
-    const sql = postgres(databaseUrl, { host: socketDir, max: WORKERS, onnotice: () => undefined });
+    const sql = postgres(databaseUrl, {
+      host: socketDir,
+      max: WORKERS,
+      onnotice: () => undefined,
+      // By the indexes, whatever the statistics say: the ceiling is the best plan.
+      connection: { options: "-c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off -c enable_bitmapscan=off" },
+    });
     await sql`
       create table public.raw_jobs (
         like public.loom_job_queue including defaults including identity including indexes including storage

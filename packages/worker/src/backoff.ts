@@ -8,7 +8,10 @@ const MAX_MS = 15_000;
  */
 export function reconnectDelayMs(
   failures: number,
-  { maxMs = MAX_MS, random = Math.random }: { maxMs?: number; random?: () => number } = {},
+  {
+    maxMs = MAX_MS,
+    random = Math.random,
+  }: { maxMs?: number | undefined; random?: () => number } = {},
 ): number {
   return Math.min(maxMs, FIRST_MS * 2 ** (failures - 1)) * (0.5 + random() / 2);
 }

@@ -2,19 +2,17 @@ import type { ClaimedJob, NodeReport, Queue } from "@loom/queue";
 import { workflowCapability } from "@loom/scheduler";
 import type { AnyWorkflow } from "@loom/workflow";
 import { onceAborted, within } from "./abort.ts";
+import { attempt } from "./attempt.ts";
 import { createBell } from "./bell.ts";
 import { CancelledError, LeaseLostError, ShutdownError, SupersededError } from "./errors.ts";
-import { execute } from "./execute.ts";
+import { STUCK_AFTER_MS } from "./execute.ts";
 import { findStep } from "./find-step.ts";
 import type { Log } from "./log.ts";
 import { repeat } from "./repeat.ts";
 import { NodeSession } from "./session.ts";
-import { settle } from "./settle.ts";
 
-/** A declined job is not offered again before the node's report may have changed. */
-const DECLINED_DELAY_MS = 5_000;
-/** How long the last outcomes may take to reach the database when the worker stops. */
-const LAST_WORDS_MS = 5_000;
+/** How long steps may take to end after the last abort, and their outcomes to be settled. */
+const LAST_WORDS_MS = STUCK_AFTER_MS + 5_000;
 
 export interface WorkerOptions {
   /** What the node is called and offers. Its workflows are added to its capabilities. */
@@ -39,16 +37,20 @@ export interface WorkerOptions {
 
 export interface Worker {
   /**
-   * Claims and runs one round, and waits for it.
+   * Claims and runs one round, and waits for it. For tests and scripts: without
+   * heartbeats, so steps have to be shorter than the lease, and one round at a time.
    *
-   * @returns The number of jobs that were run.
+   * @returns The number of jobs that were claimed.
+   * @throws As `run`, and QueueUnavailableError when the claim was not answered.
    */
   tick(): Promise<number>;
   /**
-   * Works until the signal aborts: then claims nothing more, lets running steps go on
-   * for `graceMs`, and gives back what is left.
+   * Works until the signal aborts: then starts nothing more, lets running steps go on
+   * for `graceMs`, and gives back what is left. Once in a worker's life.
    *
    * @throws SupersededError when another agent took over the node's name.
+   * @throws QueueAccessError, QueueSchemaError, QueueRequestError when the database
+   *   refuses this worker; steps that ran had their grace.
    */
   run(options: { signal: AbortSignal }): Promise<void>;
   /** Looks for offers now. Harmless at any time. */
@@ -58,7 +60,8 @@ export interface Worker {
 interface Held {
   job: ClaimedJob;
   stop: AbortController;
-  settled: Promise<void>;
+  /** Never fails. */
+  ended: Promise<void>;
 }
 
 /**
@@ -75,10 +78,11 @@ export function createWorker(options: WorkerOptions): Worker {
     log,
     concurrency = 1,
     leaseMs = 45_000,
+    heartbeatMs = Math.floor(leaseMs / 3),
     pollMs = 5_000,
     graceMs = 20_000,
+    onSettled = () => {},
   } = options;
-  const heartbeatMs = options.heartbeatMs ?? Math.floor(leaseMs / 3);
   if (heartbeatMs * 2 > leaseMs) {
     throw new RangeError(
       `a heartbeat every ${heartbeatMs} ms does not keep a lease of ${leaseMs} ms: one may be lost, so the lease has to be at least twice as long`,
@@ -94,26 +98,50 @@ export function createWorker(options: WorkerOptions): Worker {
   };
   const session = new NodeSession(queue, { ...node, leaseMs, slots: concurrency });
   const bell = createBell();
-  const held = new Map<number, Held>();
   const giveUp = new AbortController();
+  // Not by job: a job that was lost or retried may come back before its old attempt ended.
+  const held = new Set<Held>();
+  let isStopping = false;
+
+  function start(job: ClaimedJob): Held {
+    const stop = new AbortController();
+    const { id: jobId, fence, runId, workflow, step, attempt: number } = job;
+    const chosen = isStopping
+      ? { declined: `${node.name} is stopping` }
+      : findStep(job, node, workflows);
+    const ended = attempt(job, chosen, {
+      queue,
+      node: node.name,
+      signal: stop.signal,
+      giveUp: giveUp.signal,
+      onSettled,
+      log: log.child({ jobId, fence, runId, workflow, step, attempt: number }),
+    }).then(() => {
+      held.delete(entry);
+      bell.ring();
+    });
+    const entry = { job, stop, ended };
+    held.add(entry);
+    return entry;
+  }
 
   function dropAll(reason: string): void {
-    for (const { job, stop } of held.values()) stop.abort(new LeaseLostError(job.id, reason));
+    for (const { job, stop } of held) stop.abort(new LeaseLostError(job.id, reason));
+  }
+
+  function onSessionLost(): void {
+    log.warn({}, "session was declared dead: starting a new one");
+    dropAll("the node was silent for longer than its lease");
+    bell.ring();
   }
 
   async function beat(): Promise<void> {
     // Only what was held before the question can be missing in the answer.
-    const asked = [...held.values()];
+    const asked = [...held];
     const answer = await session.heartbeat();
     if (answer === null) return;
-    if (answer.session === "lost") {
-      log.warn({}, "session was declared dead: starting a new one");
-      dropAll("the node was silent for longer than its lease");
-      bell.ring();
-      return;
-    }
+    if (answer.session === "lost") return onSessionLost();
     for (const { job, stop } of asked) {
-      if (!held.has(job.id)) continue;
       if (answer.held.get(job.id) !== job.fence) {
         stop.abort(new LeaseLostError(job.id, "the database says that it is not held"));
       } else if (answer.cancel.includes(job.id)) stop.abort(new CancelledError());
@@ -126,51 +154,9 @@ export function createWorker(options: WorkerOptions): Worker {
     const free = concurrency - held.size;
     if (free <= 0) return [];
     const jobs = await session.claim(free);
-    if (jobs === null) {
-      dropAll("the node was silent for longer than its lease");
-      bell.ring();
-      return [];
-    }
-    return jobs.filter(({ id }) => !held.has(id)).map(start);
-  }
-
-  function start(job: ClaimedJob): Held {
-    const stop = new AbortController();
-    const jobLog = log.child({
-      jobId: job.id,
-      fence: job.fence,
-      runId: job.runId,
-      workflow: job.workflow,
-      step: job.step,
-      attempt: job.attempt,
-    });
-    const deps = { queue, node: node.name, giveUp: giveUp.signal, log: jobLog };
-    const step = findStep(job, node, workflows);
-
-    const attempt = async (): Promise<void> => {
-      if ("declined" in step) {
-        jobLog.warn({ reason: step.declined }, "job declined");
-        const { declined: reason } = step;
-        await settle(job, { outcome: "released", reason, delayMs: DECLINED_DELAY_MS }, deps);
-        return;
-      }
-      jobLog.info({}, "step started");
-      const running = execute(job, step, { node: node.name, signal: stop.signal, log: jobLog });
-      await settle(job, await running.outcome, deps);
-      options.onSettled?.();
-      await running.ended;
-    };
-    const settled = attempt()
-      .catch((error: unknown) =>
-        jobLog.error({ err: error }, "attempt ended in a fault of the worker"),
-      )
-      .finally(() => {
-        held.delete(job.id);
-        bell.ring();
-      });
-    const entry = { job, stop, settled };
-    held.set(job.id, entry);
-    return entry;
+    if (jobs !== null) return jobs.map(start);
+    onSessionLost();
+    return [];
   }
 
   return {
@@ -178,19 +164,17 @@ export function createWorker(options: WorkerOptions): Worker {
 
     async tick() {
       const started = await claimOnce();
-      await Promise.all(started.map(({ settled }) => settled));
+      await Promise.all(started.map(({ ended }) => ended));
       return started.length;
     },
 
     async run({ signal }) {
-      // Heartbeats go on while running steps get their grace.
-      const alive = new AbortController();
       const fault = new AbortController();
-      const claiming = AbortSignal.any([signal, fault.signal]);
       const onFault = (error: unknown) => {
-        if (error instanceof SupersededError) dropAll(error.message);
+        if (error instanceof SupersededError) dropAll("another agent took over the node's name");
         fault.abort(error);
       };
+      const claiming = AbortSignal.any([signal, fault.signal]);
       const claims = repeat(
         {
           round: async () => void (await claimOnce()),
@@ -198,22 +182,25 @@ export function createWorker(options: WorkerOptions): Worker {
         },
         { signal: claiming, log: log.child({ loop: "claim" }) },
       ).catch(onFault);
+      // Heartbeats go on while running steps get their grace.
+      const alive = new AbortController();
       const pulse = createBell();
       const heartbeats = repeat(
         {
           round: async () => (session.isOpen ? beat() : undefined),
           pause: () => pulse.wait(heartbeatMs, alive.signal),
         },
-        { signal: alive.signal, log: log.child({ loop: "heartbeat" }) },
+        // Never slower than the lease asks for: when the database is back, so is its reaper.
+        { signal: alive.signal, log: log.child({ loop: "heartbeat" }), maxDelayMs: heartbeatMs },
       ).catch(onFault);
 
       await onceAborted(claiming);
-      // A claim in flight may still bring jobs: they get the grace like the others.
-      await claims;
-      const steps = () => Promise.all([...held.values()].map(({ settled }) => settled));
-      await within(graceMs, steps());
-      for (const { stop } of held.values()) stop.abort(new ShutdownError());
-      await within(LAST_WORDS_MS, steps());
+      isStopping = true;
+      // A claim in flight may still bring jobs: they are given back, which takes a call each.
+      const drained = claims.then(() => Promise.all([...held].map(({ ended }) => ended)));
+      await within(graceMs, drained);
+      for (const { stop } of held) stop.abort(new ShutdownError());
+      await within(LAST_WORDS_MS, drained);
       giveUp.abort();
       alive.abort();
       await heartbeats;

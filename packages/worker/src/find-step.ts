@@ -2,20 +2,22 @@ import type { ClaimedJob } from "@loom/queue";
 import { capabilitiesOf, unmetClauses } from "@loom/scheduler";
 import type { AnyWorkflow, Step } from "@loom/workflow";
 
+/** Why a node does not run a job that was offered to it. */
+export interface Declined {
+  declined: string;
+}
+
 /**
  * The step that a job asks for, or why this node declines it: the same check that
  * placed the job, against what the node offers now.
  */
 export function findStep(
-  job: ClaimedJob,
+  job: Pick<ClaimedJob, "requires" | "workflow" | "step">,
   node: { name: string; capabilities: readonly string[] },
   workflows: ReadonlyMap<string, AnyWorkflow>,
-): Step | { declined: string } {
+): Step | Declined {
   const unmet = unmetClauses(job.requires, capabilitiesOf(node));
   if (unmet.length > 0) return { declined: `${node.name} lacks ${unmet.join(", ")}` };
   const step = workflows.get(job.workflow)?.steps.find(({ name }) => name === job.step);
-  if (!step) {
-    return { declined: `${node.name} has no step ${job.step} in workflow ${job.workflow}` };
-  }
-  return step;
+  return step ?? { declined: `${node.name} has no step ${job.step} in workflow ${job.workflow}` };
 }

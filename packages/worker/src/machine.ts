@@ -16,9 +16,10 @@ export function describeMachine(): Machine {
   const name = label
     .toLowerCase()
     .replace(/[^a-z0-9-]/g, "-")
+    .slice(0, 63)
     .replace(/^-+|-+$/g, "");
   return {
-    name: name.slice(0, 63) || "node",
+    name: name || "node",
     capabilities: [
       `os=${platform()}`,
       `arch=${machine()}`,

@@ -23,7 +23,7 @@ export async function repeat(
       if (!(error instanceof QueueUnavailableError)) throw error;
       failures += 1;
       log.warn({ failures, err: error }, "the database did not answer");
-      await never.wait(reconnectDelayMs(failures, { ...(maxDelayMs && { maxMs: maxDelayMs }) }), signal);
+      await never.wait(reconnectDelayMs(failures, { maxMs: maxDelayMs }), signal);
       continue;
     }
     if (failures > 0) log.info({ failures }, "the database answers again");

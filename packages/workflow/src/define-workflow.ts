@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { checkName, checkRequires, defineStep } from "./define-step.ts";
 import { WorkflowDefinitionError } from "./errors.ts";
+import type { JsonValue } from "./json.ts";
 import { parseInput } from "./parse-input.ts";
 import type { Schedule } from "./schedule.ts";
 import type { Step, StepOptions } from "./step.ts";
@@ -17,12 +18,18 @@ export interface WorkflowDefinition<Name extends string, Schema extends InputSch
   /** 1 to 63 of `a-z`, `0-9` and `-`. */
   readonly name: Name;
   /** Default: a workflow that takes no input. */
-  readonly input?: Schema;
+  readonly input?: Schema & JsonOutput<Schema>;
   /** Clauses that the node of every step has to meet. */
   readonly requires?: readonly string[];
   /** When it starts by itself, from `cron()`. */
   readonly schedule?: Schedule;
 }
+
+/** Refuses a schema whose output cannot be stored, with the reason where the compiler prints it. */
+type JsonOutput<Schema extends InputSchema> =
+  z.output<Schema> extends JsonValue
+    ? unknown
+    : "what the schema makes of the input has to be JSON";
 
 /**
  * Defines a workflow, to which `.step()` adds steps.

@@ -14,7 +14,8 @@ export function parseInput(
   input: unknown,
 ): JsonValue {
   const parsed = schema.safeParse(input === undefined ? {} : input);
-  if (parsed.success) return parsed.data;
+  // defineWorkflow accepts only schemas whose output is JSON.
+  if (parsed.success) return parsed.data as JsonValue;
   const issues = parsed.error.issues.map(({ path, message }) => ({
     path: z.core.toDotPath(path),
     message,

@@ -60,7 +60,7 @@ export interface StepContext<Input = JsonValue, Results = Readonly<Record<string
   readonly input: Input;
   /** Results of the steps in `after`, by step name. */
   readonly results: Results;
-  /** Aborts on timeout, cancellation, shutdown and a lost lease; a step that ignores it is killed. */
+  /** Aborts on timeout, cancellation, shutdown and a lost lease; one that goes on is settled all the same, and keeps its slot. */
   readonly signal: AbortSignal;
   readonly log: StepLog;
   /** Counts from 1. */

@@ -3,8 +3,13 @@ import type { JsonValue } from "./json.ts";
 import type { Schedule } from "./schedule.ts";
 import type { Step, StepContext, StepOptions, StepReturn } from "./step.ts";
 
-/** A zod schema whose output can be stored: parsing happens once, when a run is planned. */
-export type InputSchema = z.ZodType<JsonValue>;
+/**
+ * A zod schema for an input. Its output has to be JSON, which `defineWorkflow` asks for.
+ *
+ * Not `z.ZodType<JsonValue>`: comparing a schema with that makes the compiler unfold zod's types and
+ * the recursive JSON type into each other, until it gives up ("excessively deep").
+ */
+export type InputSchema = z.ZodType;
 
 /** A workflow as a plain value, whatever its input and results: what hubs and agents work with. */
 export interface AnyWorkflow {

@@ -1,16 +1,42 @@
-import type { Queue } from "@loom/queue";
+import { type Queue, RunNotFoundError } from "@loom/queue";
 import { Hono } from "hono";
 import { respondProblem, toProblem } from "../problem.ts";
 
+/** How long an answer of the database's holds for everyone who asks. */
+const READY_MS = 1_000;
+const NO_RUN = "00000000-0000-0000-0000-000000000000";
+
 /** `/healthz`: the process answers. `/readyz`: it can serve, because its database answers. */
-export const healthRoutes = ({ queue }: { queue: Queue }) =>
-  new Hono()
+export function healthRoutes({ queue }: { queue: Queue }) {
+  const isReady = shareFor(READY_MS, () => askDatabase(queue));
+  return new Hono()
     .get("/healthz", (c) => c.json({ status: "ok" }))
     .get("/readyz", async (c) => {
       try {
-        await queue.listNodes();
+        await isReady();
         return c.json({ status: "ready" });
       } catch (error) {
         return respondProblem(c, { ...toProblem(error), status: 503 });
       }
     });
+}
+
+/** The cheapest question there is: one look into the index of runs. */
+async function askDatabase(queue: Queue): Promise<void> {
+  await queue.getRun(NO_RUN).catch((error: unknown) => {
+    if (!(error instanceof RunNotFoundError)) throw error;
+  });
+}
+
+/** Asks at most once in `ms`, however many want to know: these routes need no token. */
+function shareFor(ms: number, ask: () => Promise<void>): () => Promise<void> {
+  let askedAt = Number.NEGATIVE_INFINITY;
+  let answer: Promise<void>;
+  return () => {
+    if (performance.now() - askedAt >= ms) {
+      askedAt = performance.now();
+      answer = ask();
+    }
+    return answer;
+  };
+}

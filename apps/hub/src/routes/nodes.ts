@@ -1,5 +1,6 @@
 import { createRoute, OpenAPIHono, z } from "@hono/zod-openapi";
 import type { HubDeps } from "../create-hub.ts";
+import { problemResponse } from "../problem.ts";
 
 const nodeView = z
   .object({
@@ -25,6 +26,7 @@ const listRoute = createRoute({
       description: "What each node offers and how busy it is",
       content: { "application/json": { schema: z.object({ nodes: z.array(nodeView) }) } },
     },
+    ...problemResponse,
   },
 });
 

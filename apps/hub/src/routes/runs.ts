@@ -1,7 +1,6 @@
 import { createRoute, OpenAPIHono, z } from "@hono/zod-openapi";
 import type { HubDeps } from "../create-hub.ts";
-import { invalidRequest } from "../invalid-request.ts";
-import { problemSchema } from "../problem.ts";
+import { problemResponse } from "../problem.ts";
 import { runView, toRunView } from "../run-view.ts";
 
 const getRoute = createRoute({
@@ -14,14 +13,11 @@ const getRoute = createRoute({
       description: "The run and a row for every step, in the workflow's order",
       content: { "application/json": { schema: runView } },
     },
-    404: {
-      description: "No such run",
-      content: { "application/problem+json": { schema: problemSchema } },
-    },
+    ...problemResponse,
   },
 });
 
 export const runRoutes = ({ queue }: Pick<HubDeps, "queue">) =>
-  new OpenAPIHono({ defaultHook: invalidRequest }).openapi(getRoute, async (c) =>
+  new OpenAPIHono().openapi(getRoute, async (c) =>
     c.json(toRunView(await queue.getRun(c.req.valid("param").id)), 200),
   );

@@ -1,13 +1,32 @@
 import { createRoute, OpenAPIHono, z } from "@hono/zod-openapi";
 import { planRun } from "@loom/scheduler";
 import type { AnyWorkflow } from "@loom/workflow";
-import { closest, distance } from "fastest-levenshtein";
 import type { HubDeps } from "../create-hub.ts";
 import { UnknownWorkflowError } from "../errors.ts";
 import { invalidRequest } from "../invalid-request.ts";
-import { problemSchema } from "../problem.ts";
+import { problemResponse } from "../problem.ts";
+import { suggestNames } from "../suggest-names.ts";
 
-const problem = { content: { "application/problem+json": { schema: problemSchema } } };
+/** Deeper ones overflow the stack of what parses and prints them. */
+const MAX_DEPTH = 100;
+
+const isShallow = (value: unknown, depth = MAX_DEPTH): boolean =>
+  typeof value !== "object" ||
+  value === null ||
+  (depth > 0 && Object.values(value).every((inner) => isShallow(inner, depth - 1)));
+
+const runRequest = z.strictObject({
+  input: z
+    .unknown()
+    .refine((input) => isShallow(input), `nests deeper than ${MAX_DEPTH} levels`)
+    .optional()
+    .openapi({ description: "What the workflow's schema asks for; `{}` where it is left out" }),
+  key: z
+    .string()
+    .regex(/^\P{C}{1,300}$/u, "a key has 1 to 300 printable characters")
+    .optional()
+    .openapi({ description: "A second request with this key answers with the first one's run" }),
+});
 
 const runRoute = createRoute({
   method: "post",
@@ -15,19 +34,7 @@ const runRoute = createRoute({
   summary: "Start a run",
   request: {
     params: z.object({ workflow: z.string() }),
-    body: {
-      required: false,
-      content: {
-        "application/json": {
-          schema: z.strictObject({
-            /** What the workflow's schema asks for; `{}` where it is left out. */
-            input: z.unknown().optional(),
-            /** A second request with this key answers with the first one's run. */
-            key: z.string().min(1).max(300).optional(),
-          }),
-        },
-      },
-    },
+    body: { required: false, content: { "application/json": { schema: runRequest } } },
   },
   responses: {
     202: {
@@ -42,18 +49,15 @@ const runRoute = createRoute({
         },
       },
     },
-    401: { description: "No or wrong token", ...problem },
-    404: { description: "Unknown workflow", ...problem },
-    422: { description: "The input does not fit", ...problem },
+    ...problemResponse,
   },
 });
 
 /** Workflows, in the interface also called strands. */
 export const strandRoutes = ({ queue, workflows, onRunStarted }: HubDeps) =>
   new OpenAPIHono({ defaultHook: invalidRequest }).openapi(runRoute, async (c) => {
-    const workflow = findWorkflow(c.req.valid("param").workflow, workflows);
-    const { input, key } = c.req.valid("json") ?? {};
-    const plan = planRun(workflow, { input: input ?? {} });
+    const { input, key } = c.req.valid("json");
+    const plan = planRun(findWorkflow(c.req.valid("param").workflow, workflows), { input });
     const started = await queue.startRun(plan, { trigger: "api", ...(key && { key }) });
     onRunStarted?.();
     const links = { self: `/api/loom/runs/${started.runId}` };
@@ -64,7 +68,5 @@ function findWorkflow(name: string, workflows: ReadonlyMap<string, AnyWorkflow>)
   const workflow = workflows.get(name);
   if (workflow) return workflow;
   const known = [...workflows.keys()].sort();
-  const nearest = known.length > 0 ? closest(name, known) : undefined;
-  const isNear = nearest !== undefined && distance(name, nearest) <= Math.max(2, name.length / 3);
-  throw new UnknownWorkflowError(name, known, isNear ? [nearest] : []);
+  throw new UnknownWorkflowError(name, known, suggestNames(name, known));
 }

@@ -1,0 +1,152 @@
+import { randomUUID } from "node:crypto";
+import { fileURLToPath } from "node:url";
+import { createHub } from "@loom/hub";
+import { type ClusterInfo, type ProcessExit, startProcess } from "@loom/local-db";
+import type { ClaimedJob, Queue } from "@loom/queue";
+import { databaseTest } from "@loom/queue/testing";
+import { defineWorkflow } from "@loom/workflow";
+import { pino } from "pino";
+import { onTestFinished } from "vitest";
+import { z } from "zod";
+
+declare module "vitest" {
+  // What the queue's global set-up provides.
+  export interface ProvidedContext {
+    cluster: ClusterInfo;
+  }
+}
+
+export const TOKEN = "a-token-for-this-test";
+
+const hello = defineWorkflow({ name: "hello" }).step(
+  "greet",
+  { requires: ["loom-hub"] },
+  async ({ node }) => ({ greetedBy: node }),
+);
+
+/** Two steps: any node with a GPU, then the node that the input names, if it names one. */
+const train = defineWorkflow({
+  name: "train",
+  input: z.object({ host: z.string().optional(), notes: z.string().optional() }),
+})
+  .step("fit", { requires: ["has-gpu"] }, async () => ({ loss: 0.1 }))
+  .step("report", { after: ["fit"], host: ({ input }) => input.host }, async () => {});
+
+/** Six steps, one after the other. */
+const chain = defineWorkflow({ name: "chain" })
+  .step("a", {}, async () => {})
+  .step("b", { after: ["a"] }, async () => {})
+  .step("c", { after: ["b"] }, async () => {})
+  .step("d", { after: ["c"] }, async () => {})
+  .step("e", { after: ["d"] }, async () => {})
+  .step("f", { after: ["e"] }, async () => {});
+
+/** One step, which no other node than the hub of most tests may run. */
+const pinned = defineWorkflow({ name: "pinned" }).step("only", { host: "oracle" }, async () => {});
+
+export const workflows = [hello, train, chain, pinned];
+
+/** A logger whose lines are kept as objects. */
+export function collectLog() {
+  const lines: Record<string, unknown>[] = [];
+  const log = pino({ level: "info" }, { write: (line) => void lines.push(JSON.parse(line)) });
+  return { lines, log };
+}
+
+/** Answers of the hub are JSON objects; tests say what they expect of them. */
+export type Body = Record<string, unknown>;
+
+/** What tests need of a hub; its full type is more than the compiler can take in here. */
+interface App {
+  request(path: string, init?: RequestInit): Response | Promise<Response>;
+}
+
+export const test = databaseTest
+  .extend(
+    "app",
+    ({ queue }): App =>
+      createHub({
+        queue,
+        workflows: new Map(workflows.map((workflow) => [workflow.name, workflow])),
+        log: pino({ level: "silent" }),
+        token: TOKEN,
+      }),
+  )
+  .extend("call", ({ app }) => async (method: "GET" | "POST", path: string, body?: unknown) => {
+    const answer = await app.request(`/api/loom${path}`, {
+      method,
+      headers: {
+        authorization: `Bearer ${TOKEN}`,
+        ...(body !== undefined && { "content-type": "application/json" }),
+      },
+      ...(body !== undefined && { body: JSON.stringify(body) }),
+    });
+    return { status: answer.status, body: (await answer.json()) as Body };
+  })
+  .extend("countRows", ({ database }) => async () => {
+    const [counts] = await database.sql<{ runs: number; jobs: number }[]>`
+      select (select count(*)::int from public.loom_runs) as runs,
+             (select count(*)::int from public.loom_job_queue) as jobs`;
+    return counts;
+  });
+
+/** Opens a session, as an agent that has just started. */
+export async function sayHello(
+  queue: Queue,
+  name: string,
+  { capabilities = [], slots = 10 }: { capabilities?: string[]; slots?: number } = {},
+) {
+  const incarnation = randomUUID();
+  const report = { name, incarnation, leaseMs: 45_000, capabilities, slots };
+  return { node: name, epoch: (await queue.hello(report)).epoch };
+}
+
+/** Claims what the node is offered, and fails unless its session is alive. */
+export async function claim(
+  queue: Queue,
+  session: { node: string; epoch: number },
+  seq: number,
+  limit = 10,
+): Promise<ClaimedJob[]> {
+  const answer = await queue.claim(session, { seq, limit });
+  if (answer.session !== "live") throw new Error(`the session is ${answer.session}`);
+  return answer.jobs;
+}
+
+const MAIN = fileURLToPath(import.meta.resolve("@loom/hub/main"));
+
+/** A `loom-hub` of its own, stopped at the end of the test at the latest. */
+export async function startProgram(args: string[], env: Record<string, string> = {}) {
+  const waiting = new Map<string, (facts: Body) => void>();
+  const output: string[] = [];
+  const child = await startProcess(process.execPath, ["--conditions=@loom/source", MAIN, ...args], {
+    // Nothing of this machine's own settings.
+    env: { PATH: process.env.PATH, ...env },
+    stopSignal: "SIGTERM",
+    onLine(line) {
+      output.push(line);
+      if (!line.startsWith("{")) return;
+      const facts = JSON.parse(line) as Body;
+      waiting.get(String(facts.msg))?.(facts);
+    },
+  });
+  onTestFinished(async () => void (await child.stop()));
+  return {
+    child,
+    output,
+    /** Resolves with the facts of the next line that has this message. */
+    said: (message: string) =>
+      new Promise<Body>((resolve, reject) => {
+        waiting.set(message, resolve);
+        void child.exited.then(({ log }) => reject(new Error(`it ended:\n${log}`)));
+      }),
+  };
+}
+
+/** Runs `loom-hub` to its end. */
+export async function runProgram(
+  args: string[],
+  env: Record<string, string> = {},
+): Promise<ProcessExit> {
+  return (await startProgram(args, env)).child.exited;
+}

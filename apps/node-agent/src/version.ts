@@ -1,0 +1,10 @@
+import { readFileSync } from "node:fs";
+import { z } from "zod";
+
+// The same place seen from src/ and from dist/.
+const MANIFEST = new URL("../package.json", import.meta.url);
+
+/** The version of this package: what the node reports of its agent. */
+export const { version } = z
+  .object({ version: z.string() })
+  .parse(JSON.parse(readFileSync(MANIFEST, "utf8")));

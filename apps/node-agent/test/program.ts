@@ -1,0 +1,51 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+import { onTestFinished } from "vitest";
+
+const MAIN = fileURLToPath(import.meta.resolve("@loom/node-agent/main"));
+
+/** A `loom-agent` of its own. */
+export interface Agent {
+  child: ChildProcess;
+  output: string[];
+  /** Resolves with the facts of the next line that has this message. */
+  said(message: string): Promise<Record<string, unknown>>;
+  /** Resolves with the exit code when it has ended and all it wrote was read. */
+  exited: Promise<number | null>;
+}
+
+/** Starts a `loom-agent`; it is killed at the end of the test at the latest. */
+export function startAgent(env: Record<string, string>, args: string[] = []): Agent {
+  const child = spawn(process.execPath, ["--conditions=@loom/source", MAIN, ...args], {
+    // Nothing of this machine's own settings.
+    env: { PATH: process.env.PATH, ...env },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  const output: string[] = [];
+  const waiting = new Map<string, (facts: Record<string, unknown>) => void>();
+  for (const input of [child.stdout, child.stderr]) {
+    createInterface({ input }).on("line", (line) => {
+      output.push(line);
+      if (!line.startsWith("{")) return;
+      const facts = JSON.parse(line) as Record<string, unknown>;
+      waiting.get(String(facts.msg))?.(facts);
+    });
+  }
+  const exited = once(child, "close").then(([code]) => code as number | null);
+  onTestFinished(async () => {
+    child.kill("SIGKILL");
+    await exited;
+  });
+  return {
+    child,
+    output,
+    exited,
+    said: (message) =>
+      new Promise((resolve, reject) => {
+        waiting.set(message, resolve);
+        void exited.then(() => reject(new Error(`it ended:\n${output.join("\n")}`)));
+      }),
+  };
+}
