@@ -14,6 +14,7 @@ const options: RoundOptions = {
   seed: values.seed,
   minutes: Number(values.minutes),
   maxJobs: Number(values.jobs),
+  onProgress: (line) => console.error(line),
 };
 if (!(options.minutes > 0) || !(options.maxJobs > 0)) {
   console.error("--minutes and --jobs are numbers above 0");

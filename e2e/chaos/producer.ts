@@ -8,6 +8,8 @@ import { chooseJob, chooseManner } from "./work.ts";
 const MAX_BACKLOG = 4_000;
 
 export interface ProducerOptions {
+  /** Its keys begin with it. */
+  readonly name: string;
   readonly queue: Queue;
   readonly random: Random;
   /** Nodes that jobs may be pinned to. */
@@ -21,14 +23,14 @@ export interface ProducerOptions {
 
 /** Adds jobs and runs, with keys, and repeats, cancels, retries and redrives some. Answers how many jobs. */
 export async function runProducer(options: ProducerOptions): Promise<number> {
-  const { queue, random, hosts, maxJobs, countOpen, signal } = options;
+  const { name, queue, random, hosts, maxJobs, countOpen, signal } = options;
   const jobIds: number[] = [];
   const runIds: string[] = [];
   let added = 0;
   let serial = 0;
   const nextKey = () => {
     serial += 1;
-    return `key ${serial}`;
+    return `${name} ${serial}`;
   };
 
   async function addJobs(): Promise<void> {

@@ -21,6 +21,7 @@ import { startTestbed, type Testbed } from "./testbed.ts";
 const LEASE_MS = 3_000;
 const SLOTS = 120;
 const DRAIN_MS = 120_000;
+const PROGRESS_MS = 10_000;
 
 export interface RoundOptions {
   readonly seed: string;
@@ -29,11 +30,13 @@ export interface RoundOptions {
   /** Ends earlier when so many jobs were added and all are done. */
   readonly maxJobs: number;
   readonly mutation?: string;
+  /** Hears now and then how far it is. */
+  readonly onProgress?: (line: string) => void;
 }
 
 /** One round: load and faults, then quiet until all is done, then the checks. */
 export async function runRound(options: RoundOptions): Promise<RoundReport> {
-  const { seed, minutes, maxJobs, mutation } = options;
+  const { seed, minutes, maxJobs, mutation, onProgress } = options;
   const random = createRandom(seed);
   const replayed = new Tally();
   const logFolder = mkdtempSync(join(tmpdir(), "loom-chaos-calls-"));
@@ -82,14 +85,23 @@ export async function runRound(options: RoundOptions): Promise<RoundReport> {
   stack.defer(() => {
     for (const part of [producing, faulting, serving]) part.abort();
   });
-  const producer = runProducer({
-    queue: open("producer", routes.supabase),
-    random: random.fork("producer"),
-    hosts: [nodeName(0), ...ROUTES.slice(1, -1).map((_, index) => nodeName(index + 1))],
-    maxJobs,
-    countOpen: () => countOpen(testbed),
-    signal: producing.signal,
-  });
+  const ticker = setInterval(async () => {
+    onProgress?.(`${seconds().toFixed(0)} s: ${await countOpen(testbed)} jobs open`);
+  }, PROGRESS_MS);
+  stack.defer(() => clearInterval(ticker));
+  const production = Promise.all(
+    PRODUCERS.map((name) =>
+      runProducer({
+        name,
+        queue: open(name, routes.supabase),
+        random: random.fork(name),
+        hosts: [nodeName(0), ...ROUTES.slice(1, -1).map((_, index) => nodeName(index + 1))],
+        maxJobs: maxJobs / PRODUCERS.length,
+        countOpen: () => countOpen(testbed),
+        signal: producing.signal,
+      }),
+    ),
+  );
   const services = (["supabase", "postgres"] as const).map((kind) =>
     runHub({
       queue: open(`hub over ${kind}`, routes[kind]),
@@ -114,10 +126,10 @@ export async function runRound(options: RoundOptions): Promise<RoundReport> {
 
   const hour = sleep(durationMs, undefined, { ref: false });
   // Services and faults go on until they are told; here they can only fail.
-  await Promise.race([producer, hour, ...services, injection.then(() => hour)]);
+  await Promise.race([production, hour, ...services, injection.then(() => hour)]);
   producing.abort();
   faulting.abort();
-  const added = await producer;
+  const added = (await production).reduce((sum, jobs) => sum + jobs, 0);
   const loadSeconds = seconds();
 
   for (const link of Object.values(links)) link.setWeather(() => undefined);
@@ -168,6 +180,8 @@ const ROUTES = [
   "postgres",
   "supabase",
 ] as const;
+
+const PRODUCERS = ["producer 1", "producer 2", "producer 3"] as const;
 
 const nodeName = (index: number) => `node-${index}`;
 

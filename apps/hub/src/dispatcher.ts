@@ -11,8 +11,10 @@ export interface Dispatcher {
    * @returns The nodes that were offered something.
    */
   place(): Promise<Set<string>>;
-  /** Gives back what dead nodes held and offers nobody took. */
+  /** Gives back what dead nodes held and offers nobody took; fails what was not started in time. */
   reap(): Promise<void>;
+  /** Removes what was finished long ago, batch by batch. */
+  prune(): Promise<void>;
 }
 
 /**
@@ -56,6 +58,16 @@ export function createDispatcher({ queue, log }: { queue: Queue; log: Log }): Di
       const { dead, requeued, expiredOffers } = await queue.reap();
       if (dead.length + requeued + expiredOffers > 0) {
         log.warn({ dead, requeued, expiredOffers }, "reaped");
+      }
+      const expired = await queue.expire();
+      if (expired > 0) log.warn({ expired }, "jobs not started in time");
+    },
+
+    async prune() {
+      for (;;) {
+        const { more, ...removed } = await queue.prune();
+        if (removed.runs + removed.jobs + removed.events > 0) log.info(removed, "pruned");
+        if (!more) return;
       }
     },
   };

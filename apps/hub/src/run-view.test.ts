@@ -24,6 +24,12 @@ const shared = {
   createdAt: AT.created,
   ranOn: null,
   error: null,
+  key: null,
+  payload: null,
+  startBy: null,
+  declinedBy: [],
+  concurrencyKey: null,
+  concurrencyLimit: null,
 };
 
 const run = (...jobs: Job[]): Run => ({
@@ -33,6 +39,7 @@ const run = (...jobs: Job[]): Run => ({
   input: { ref: "main" },
   trigger: "api",
   askedBy: null,
+  retryOf: null,
   createdAt: AT.created,
   status: "running",
   jobs,
@@ -138,6 +145,7 @@ describe("toRunView", () => {
         placement,
         fence: 1,
         claimedAt: AT.claimed,
+        cancelRequestedAt: null,
       },
       view: { ...none, host: "forge", ...started },
     },

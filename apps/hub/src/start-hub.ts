@@ -16,6 +16,8 @@ import { version } from "./version.ts";
 /** How often to look for waiting jobs when nothing rang, and for dead nodes. */
 const PLACE_MS = 1_000;
 const REAP_MS = 1_000;
+/** How often to remove what was finished long ago. */
+const PRUNE_MS = 3_600_000;
 /** And for this long after an offer: its node may soon have a free slot, or a next step be due. */
 const BUSY_FOR_MS = 5_000;
 const PLACE_BUSY_MS = 200;
@@ -56,6 +58,7 @@ export async function startHub(
   const dispatcher = createDispatcher({ queue, log });
   const placing = createBell();
   const reaping = createBell();
+  const pruning = createBell();
   const machine = describeMachine();
   const worker = createWorker({
     node: {
@@ -105,6 +108,10 @@ export async function startHub(
     repeat(
       { round: () => dispatcher.reap(), pause: () => reaping.wait(REAP_MS, stop) },
       { signal: stop, log: log.child({ loop: "reap" }) },
+    ),
+    repeat(
+      { round: () => dispatcher.prune(), pause: () => pruning.wait(PRUNE_MS, stop) },
+      { signal: stop, log: log.child({ loop: "prune" }) },
     ),
   ];
   for (const loop of loops) loop.catch((error: unknown) => fault.abort(error));

@@ -205,4 +205,35 @@ describe("reap", () => {
     expect(await reasonOf(queue, runId)).toMatchObject({ code: "offer_expired" });
     expect(dispatcher.lines.at(-1)).toMatchObject({ msg: "reaped", expiredOffers: 1 });
   });
+
+  test("fails what was not started in time", async ({ queue, database }) => {
+    const [job] = await queue.enqueue([
+      { workflow: "deploy", step: "late", input: null, startWithinMs: 60_000 },
+    ]);
+    await database.sql`update public.loom_job_queue set start_by = now() - interval '1 second'`;
+    await dispatch(queue).reap();
+    expect(await queue.getJob(job?.id ?? 0)).toMatchObject({
+      state: "failed",
+      error: { code: "EXPIRED" },
+    });
+  });
+});
+
+describe("prune", () => {
+  test("removes what was finished long ago, however many batches it takes", async ({
+    queue,
+    database,
+  }) => {
+    const jobs = Array.from({ length: 600 }, (_, index) => ({
+      workflow: "deploy",
+      step: `s${index}`,
+      input: null,
+    }));
+    const added = await queue.enqueue(jobs);
+    await queue.cancel(added.slice(0, 599).map(({ id }) => id));
+    await database.sql`update public.loom_job_queue set finished_at = now() - interval '31 days' where finished_at is not null`;
+    await dispatch(queue).prune();
+    const left = await database.sql`select id from public.loom_job_queue`;
+    expect(left).toHaveLength(1);
+  });
 });

@@ -60,7 +60,7 @@ export const raw: System = {
                      claimed_by = null, epoch = null, claim_seq = null, deadline_at = null
                 from unnest(${jobs.map(({ id }) => id)}::bigint[], ${jobs.map(({ fence }) => fence)}::integer[],
                             ${jobs.map(() => result)}::text[]) as item (id, fence, result)
-               where job.id = item.id and job.fence = item.fence and job.claimed_by = ${node}
+               where job.id = item.id and job.fence = item.fence and job.ran_on = ${node} and job.state = 'running'
               returning job.id`;
             settled += count;
           }

@@ -4,7 +4,7 @@ import postgres from "postgres";
 
 /** `databaseTest` with a queue over a direct connection; `sql` is its client. */
 export const postgresTest = databaseTest
-  .extend("sql", ({ database }, { onCleanup }) => {
+  .extend("sql", { scope: "worker" }, ({ database }, { onCleanup }) => {
     const sql = postgres(database.databaseUrl, { host: database.socketDir });
     onCleanup(() => sql.end({ timeout: 1 }));
     return sql;

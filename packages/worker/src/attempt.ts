@@ -28,7 +28,7 @@ export async function attempt(
   if ("declined" in step) {
     const { declined: reason } = step;
     log.warn({ reason }, "job declined");
-    await record({ outcome: "released", reason, delayMs: DECLINED_DELAY_MS });
+    await record({ outcome: "declined", reason, delayMs: DECLINED_DELAY_MS });
     return;
   }
   log.info({}, "step started");

@@ -333,7 +333,7 @@ describe("run", () => {
     const signals = new Map<string, AbortSignal>();
     const finish = deferred();
     const workflow = oneStep(async ({ signal, run }) => {
-      signals.set(run.id, signal);
+      signals.set(String(run.id), signal);
       await Promise.race([untilAborted(signal), finish.promise]);
     });
     startWorker({ workflows: [workflow], concurrency: 2 });

@@ -20,7 +20,7 @@ function losingOnce<Args extends unknown[], Answer>(
 describe("run", () => {
   test("gets the same jobs once when a claim's answer was lost", async ({ queue, startWorker }) => {
     const ran: string[] = [];
-    const workflow = oneStep(async ({ run }) => void ran.push(run.id));
+    const workflow = oneStep(async ({ run }) => void ran.push(String(run.id)));
     const claim = losingOnce(
       queue.claim,
       (answer) => answer.session === "live" && answer.jobs.length > 0,

@@ -22,7 +22,7 @@ describe("run", () => {
     const signals = new Map<string, AbortSignal>();
     const events: string[] = [];
     const workflow = oneStep(async ({ signal, run }) => {
-      signals.set(run.id, signal);
+      signals.set(String(run.id), signal);
       if (run.id === quick) return finish.promise;
       await untilAborted(signal).finally(() => events.push("aborted"));
     });

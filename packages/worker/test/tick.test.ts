@@ -232,7 +232,7 @@ describe("tick", () => {
       expect(declined).toMatchObject({
         state: "pending",
         attempt: 0,
-        waitingReason: { code: "released", summary: reason },
+        waitingReason: { code: "declined", summary: reason },
       });
       // Not due again at once: the same node would decline it the same way.
       expect(declined.runAt.getTime()).toBeGreaterThan(Date.now() + 2_000);

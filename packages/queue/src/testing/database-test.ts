@@ -10,6 +10,19 @@ import type { Queue } from "../queue.ts";
 export const connect = (database: Database, key: string): SupabaseClient =>
   createClient(database.url, key, { auth: { persistSession: false, autoRefreshToken: false } });
 
+/** Every table without its rows, and numbers from 1; ten times as quick as `truncate`. */
+const EMPTY = `
+  delete from public.loom_job_logs;
+  delete from public.loom_job_queue;
+  delete from public.loom_runs;
+  delete from public.loom_events;
+  delete from public.loom_node_sessions;
+  delete from public.loom_concurrency_keys;
+  delete from public.loom_paused_workflows;
+  delete from public.openclaw_instances;
+  select setval('public.loom_job_queue_id_seq', 1, false), setval('public.loom_events_id_seq', 1, false);
+  update public.loom_leaders set ticked_at = clock_timestamp();`;
+
 /**
  * Vitest's `test` with a real queue: `database` (Postgres with Loom's tables and its
  * PostgREST), `client` (supabase-js as the service role) and `queue`.
@@ -26,19 +39,13 @@ export const databaseTest = base
     onCleanup(() => own.stop());
     return own.info;
   })
-  .extend("clone", { scope: "worker" }, async ({ cluster }, { onCleanup }) => {
+  .extend("database", { scope: "worker" }, async ({ cluster }, { onCleanup }) => {
     const database = await openDatabase(cluster);
     onCleanup(() => database.stop());
     return database;
   })
-  .extend("database", async ({ clone }) => {
-    await clone.sql`
-      truncate public.loom_runs, public.loom_job_queue, public.loom_job_logs, public.loom_events,
-               public.loom_node_sessions, public.loom_concurrency_keys, public.loom_paused_workflows,
-               public.openclaw_instances
-       restart identity`;
-    await clone.sql`update public.loom_leaders set ticked_at = clock_timestamp()`;
-    return clone;
+  .extend("emptied", { auto: true }, async ({ database }) => {
+    await database.sql.unsafe(EMPTY).simple();
   })
-  .extend("client", ({ database }) => connect(database, database.serviceKey))
+  .extend("client", { scope: "worker" }, ({ database }) => connect(database, database.serviceKey))
   .extend("queue", ({ client }): Queue => createQueue({ client }));
