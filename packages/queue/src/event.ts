@@ -2,7 +2,7 @@ import { z } from "zod";
 import { instant } from "./row.ts";
 
 /** What can happen. `job.*` carry a job, `run.*` a run, `node.*` a node. */
-export const eventTypes = [
+const eventTypes = [
   "run.started",
   "run.finished",
   "job.created",

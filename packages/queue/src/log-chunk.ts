@@ -1,7 +1,7 @@
 import { z } from "zod";
 
 /** A piece of an attempt's output. */
-export const logChunk = z.object({
+const logChunk = z.object({
   /** Where it begins, in bytes of the attempt's whole output as UTF-8. */
   start: z.int(),
   chunk: z.string(),

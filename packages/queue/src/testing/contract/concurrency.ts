@@ -4,7 +4,7 @@ import { claim, only, sayHello } from "../agent.ts";
 import { makeJob } from "../new-job.ts";
 import type { QueueTest } from "../queue-test.ts";
 import { expireLeases } from "../rows.ts";
-import { success } from "../settlements.ts";
+import { failure, success } from "../settlements.ts";
 
 const limitTo = (limit: number, key = "printer") => ({ concurrency: { key, limit } });
 
@@ -118,28 +118,27 @@ export function concurrencyContract(test: QueueTest): void {
     // Interleavings: claims of several keys lock the keys' rows in the order of the keys,
     // whatever the order of their jobs; otherwise each of two could hold the other's next.
     test("may come with others in one claim without a deadlock", async ({ queue }) => {
-      const keys = ["a", "b", "c", "d"];
+      const keys = [..."abcdefghijkl"];
+      const names = ["n0", "n1", "n2"];
       const sessions = await Promise.all(
-        ["n0", "n1", "n2"].map((name) => sayHello(queue, name, { slots: 1_000 })),
+        names.map((name) => sayHello(queue, name, { slots: 1_000 })),
       );
       for (let seq = 1; seq <= 10; seq += 1) {
-        await queue.enqueue(
-          sessions.flatMap(({ node }, index) =>
-            keys.map((key, priority) =>
-              makeJob({
-                host: node,
-                step: key,
-                priority: index % 2 === 0 ? priority : 10 - priority,
-                ...limitTo(2, `${key}${seq}`),
-              }),
-            ),
+        const jobs = names.flatMap((host, index) =>
+          (index % 2 === 0 ? keys : keys.toReversed()).map((key, priority) =>
+            makeJob({ host, step: key, priority, ...limitTo(2, key) }),
           ),
         );
+        const added = await queue.enqueue(jobs);
         const claims = await Promise.all(
           sessions.map((session) => claim(queue, session, { seq, limit: 20 })),
         );
         const steps = claims.flat().map(({ step }) => step);
-        expect(steps.sort()).toEqual(["a", "a", "b", "b", "c", "c", "d", "d"]);
+        expect(steps.sort()).toEqual(keys.flatMap((key) => [key, key]));
+        await queue.cancel(added.map(({ id }) => id));
+        await Promise.all(
+          names.map((name, n) => queue.settle(name, (claims[n] ?? []).map(failure))),
+        );
       }
     });
   });

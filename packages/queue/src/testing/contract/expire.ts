@@ -5,6 +5,7 @@ import { makeJob } from "../new-job.ts";
 import { makePlan } from "../plan.ts";
 import type { QueueTest } from "../queue-test.ts";
 import { success } from "../settlements.ts";
+import { untilWaiting } from "../until-waiting.ts";
 
 /** Every job that is worth starting only for a while has been so for long enough. */
 const passStartBy = (database: Database) =>
@@ -92,6 +93,25 @@ export function expireContract(test: QueueTest): void {
       await queue.enqueue(Array.from({ length: 3 }, () => makeJob({ startWithinMs: 1_000 })));
       await passStartBy(database);
       expect([await queue.expire({ limit: 2 }), await queue.expire({ limit: 2 })]).toEqual([2, 1]);
+    });
+
+    // Interleaving: expire has listed the step and waits for its run's lock. Before it gets that,
+    // the step is claimed.
+    test("leaves a step alone that was started while it waited", async ({ queue, database }) => {
+      const { runId } = await queue.startRun(makePlan([{ step: "only", host: "forge" }]));
+      const { epoch } = await sayHello(queue, "forge");
+      await database.sql`update public.loom_job_queue set start_by = now() - interval '1 second'`;
+      let expiring: Promise<number> | undefined;
+      await database.sql.begin(async (sql) => {
+        await sql`select from public.loom_runs where id = ${runId} for no key update`;
+        expiring = queue.expire();
+        await untilWaiting(database);
+        await sql`update public.loom_job_queue set start_by = now() + interval '1 minute'`;
+        await sql`select public.loom_claim_jobs('forge', ${epoch}, 1)`;
+        await sql`update public.loom_job_queue set start_by = now() - interval '1 second'`;
+      });
+      expect(await expiring).toBe(0);
+      expect(only((await queue.getRun(runId)).jobs)).toMatchObject({ state: "running" });
     });
 
     // Interleavings: the moment passes while the claim is under way. Whoever locks the job

@@ -3,6 +3,7 @@ import { claim, offerAll, only, sayHello } from "../agent.ts";
 import { makePlan } from "../plan.ts";
 import type { QueueTest } from "../queue-test.ts";
 import { success } from "../settlements.ts";
+import { untilWaiting } from "../until-waiting.ts";
 
 export function runContract(test: QueueTest): void {
   describe("startRun", () => {
@@ -167,9 +168,36 @@ export function runContract(test: QueueTest): void {
       });
     });
 
-    // Interleavings: each settle could see the other's step as unfinished and leave the
-    // run open for ever. The run's lock puts them one after the other.
-    test("finishes when its last steps are settled at the same moment", async ({ queue }) => {
+    // Interleaving: one of the last two steps is settled, and not committed yet, when the other
+    // one is. Each could take the other for unfinished and leave the run open for ever: the run's
+    // lock makes the second one wait.
+    test("finishes when its last two steps are settled at the same moment", async ({
+      queue,
+      database,
+    }) => {
+      const { runId } = await queue.startRun(
+        makePlan([
+          { step: "a", host: "forge" },
+          { step: "b", host: "forge" },
+        ]),
+      );
+      const [a, b] = await claim(queue, await sayHello(queue, "forge"));
+      const items = JSON.stringify([{ id: a?.id, fence: 1, outcome: "succeeded" }]);
+      let settling: Promise<unknown> | undefined;
+      await database.sql.begin(async (sql) => {
+        await sql`select public.loom_settle_jobs('forge', ${items}::text::json)`;
+        settling = queue.settle("forge", [success({ id: b?.id ?? 0, fence: 1 })]);
+        await Promise.race([untilWaiting(database), settling]);
+      });
+      expect(await settling).toMatchObject([{ answer: "accepted" }]);
+      expect(await queue.getRun(runId)).toMatchObject({ status: "succeeded" });
+    });
+
+    // Interleavings: the settles come one after the other, and each subtracts its own from what
+    // the step waits for.
+    test("makes a step ready when all it needs is settled at the same moment", async ({
+      queue,
+    }) => {
       const steps = Array.from({ length: 12 }, (_, index) => ({ step: `s${index}` }));
       const { runId } = await queue.startRun(
         makePlan([...steps, { step: "end", after: steps.map(({ step }) => step) }]),
