@@ -59,7 +59,8 @@ export async function runAgent(options: AgentOptions): Promise<void> {
   }
 
   async function work(jobs: readonly ClaimedJob[], by: Session): Promise<void> {
-    await sleep(random.int(5, 120));
+    // Long enough, now and then, for somebody to settle an older claim of the same jobs meanwhile.
+    await sleep(random.chance(0.1) ? random.int(500, 2_500) : random.int(5, 120));
     const items = jobs.map((job) => settlementOf(job, by, cancelled.has(job.id)));
     const settle = () => persist(() => queue.settle(node, items));
     await Promise.all(random.chance(0.04) ? [settle(), settle()] : [settle()]);

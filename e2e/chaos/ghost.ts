@@ -1,12 +1,18 @@
-import { readdirSync, readFileSync } from "node:fs";
+import { closeSync, fstatSync, openSync, readdirSync, readSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Queue, Settlement } from "@loom/queue";
+import type { ClaimAnswer, Queue, Settlement } from "@loom/queue";
 import type { LoggedCall } from "./call-log.ts";
 import { persist } from "./persist.ts";
 import type { Random } from "./random.ts";
 
 const BATCH = 100;
+/** Of a log at once: logs grow to many megabytes. */
+const SLICE_BYTES = 200_000;
+/** The last claims of a killed worker are its last few lines. */
+const TAIL_BYTES = 50_000;
+/** How often they are settled, from the moment on at which their node runs again. */
+const TIMES = 25;
 
 export interface GhostOptions {
   readonly queue: Queue;
@@ -17,41 +23,76 @@ export interface GhostOptions {
 }
 
 /**
- * Old settles, delivered late: what a worker once said is said again, with a result of its own, so
- * that one which is recorded although the first was recorded already can be told from it.
+ * Settles that arrive late: what workers said long ago, once more, and what killed workers did not
+ * come to say about their last claims.
+ *
+ * A success carries a result of the ghost's own, so that it can be told from the first one.
  */
 export async function runGhost({ queue, logFolder, random, signal }: GhostOptions): Promise<void> {
+  const haunted = new Map<string, number>();
   while (!signal.aborted) {
-    await haunt({ queue, logFolder, random, files: 1 });
-    await sleep(random.int(100, 300));
+    const killed = killedLogs(logFolder).find((name) => (haunted.get(name) ?? 0) < TIMES);
+    if (killed) {
+      haunted.set(killed, (haunted.get(killed) ?? 0) + 1);
+      await settleLast({ queue, log: join(logFolder, killed) });
+    } else {
+      await repeatOld({ queue, logFolder, random });
+    }
+    await sleep(random.int(10, 60));
   }
 }
 
-/** Says again some of what was settled, from so many of the workers' logs. */
-export async function haunt(
-  options: Omit<GhostOptions, "signal"> & { files: number },
-): Promise<void> {
-  const { queue, logFolder, random, files } = options;
-  const [first, ...others] = readdirSync(logFolder).filter((name) => /^node/.test(name));
+/** Says again some of what a worker said. */
+export async function repeatOld(options: Omit<GhostOptions, "signal">): Promise<void> {
+  const { queue, logFolder, random } = options;
+  const [first, ...others] = workerLogs(logFolder);
   if (first === undefined) return;
-  for (let file = 0; file < files; file += 1) {
-    const name = random.pick([first, ...others]);
-    const items = settlementsIn(join(logFolder, name));
-    const from = random.int(0, Math.max(0, items.length - BATCH));
-    const batch = items.slice(from, from + BATCH);
-    if (batch.length > 0) await persist(() => queue.settle(name.replace(/\..*/, ""), batch));
-  }
-}
-
-function settlementsIn(file: string): Settlement[] {
-  return readFileSync(file, "utf8")
-    .split("\n")
-    .slice(0, -1)
+  const name = random.pick([first, ...others]);
+  const lines = readSlice(join(logFolder, name), SLICE_BYTES, random.next());
+  const items = lines
     .filter((line) => line.includes('"method":"settle"'))
     .flatMap((line) => (JSON.parse(line) as LoggedCall).args[1] as Settlement[])
-    .map((item) =>
-      item.outcome === "succeeded"
-        ? { ...item, result: { id: item.id, fence: item.fence, node: "ghost" } }
-        : item,
-    );
+    .map((item) => (item.outcome === "succeeded" ? ghostly(item) : item));
+  if (items.length > 0) await persist(() => queue.settle(nodeOf(name), items.slice(0, BATCH)));
+}
+
+/** Settles the last claims of a killed worker. */
+async function settleLast({ queue, log }: { queue: Queue; log: string }): Promise<void> {
+  const items = readSlice(log, TAIL_BYTES, 1)
+    .filter((line) => line.includes('"session":"live","jobs":[{'))
+    .flatMap((line) => {
+      const answer = (JSON.parse(line) as LoggedCall).answer as ClaimAnswer;
+      return answer.session === "live" ? answer.jobs.map(ghostly) : [];
+    });
+  if (items.length > 0) await persist(() => queue.settle(nodeOf(log), items.slice(-BATCH)));
+}
+
+const ghostly = ({ id, fence }: { id: number; fence: number }): Settlement => ({
+  id,
+  fence,
+  outcome: "succeeded",
+  result: { id, fence, node: "ghost" },
+});
+
+const nodeOf = (log: string) => log.replace(/^.*\//, "").replace(/\..*/, "");
+
+const workerLogs = (folder: string) => readdirSync(folder).filter((name) => /^node/.test(name));
+
+/** Logs whose worker was started anew since. */
+function killedLogs(folder: string): string[] {
+  const startOf = (name: string) => Number(name.split(".")[1]);
+  return [...Map.groupBy(workerLogs(folder), nodeOf).values()].flatMap((names) =>
+    names.sort((a, b) => startOf(a) - startOf(b)).slice(0, -1),
+  );
+}
+
+/** Whole lines of a part of a file: 0 is its beginning, 1 its end. */
+function readSlice(file: string, size: number, where: number): string[] {
+  const log = openSync(file, "r");
+  const buffer = Buffer.alloc(size);
+  const from = Math.floor(where * Math.max(0, fstatSync(log).size - size));
+  const bytes = readSync(log, buffer, 0, size, from);
+  closeSync(log);
+  const lines = buffer.toString("utf8", 0, bytes).split("\n");
+  return lines.slice(from === 0 ? 0 : 1, -1);
 }

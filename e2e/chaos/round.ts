@@ -7,7 +7,7 @@ import { type LoggedCall, logCalls, readCalls } from "./call-log.ts";
 import { checkRound } from "./check.ts";
 import { DIRECT_LINK, HTTP_LINK, INNER_LINK, planFaults, weatherOf } from "./fault-plan.ts";
 import { startWorker, type Worker } from "./fleet.ts";
-import { haunt, runGhost } from "./ghost.ts";
+import { repeatOld, runGhost } from "./ghost.ts";
 import { runHub } from "./hub-loop.ts";
 import { inject } from "./injector.ts";
 import { openQueue, type Route } from "./open-queue.ts";
@@ -29,21 +29,22 @@ export interface RoundOptions {
   readonly minutes: number;
   /** Ends earlier when so many jobs were added and all are done. */
   readonly maxJobs: number;
-  readonly mutation?: string;
+  /** Changes the migration: breaks the engine, to see it noticed. */
+  readonly mutate?: (schema: string) => string;
   /** Hears now and then how far it is. */
   readonly onProgress?: (line: string) => void;
 }
 
 /** One round: load and faults, then quiet until all is done, then the checks. */
 export async function runRound(options: RoundOptions): Promise<RoundReport> {
-  const { seed, minutes, maxJobs, mutation, onProgress } = options;
+  const { seed, minutes, maxJobs, mutate, onProgress } = options;
   const random = createRandom(seed);
   const replayed = new Tally();
   const logFolder = mkdtempSync(join(tmpdir(), "loom-chaos-calls-"));
   await using stack = new AsyncDisposableStack();
   const testbed = await startTestbed({
     random,
-    mutation,
+    ...(mutate && { mutate }),
     onReplay: (request, answer) => countReplay(replayed, request, answer),
   });
   stack.defer(() => testbed.stop());
@@ -139,7 +140,11 @@ export async function runRound(options: RoundOptions): Promise<RoundReport> {
   serving.abort();
   await Promise.all(services);
   await stopAll(workers);
-  await haunt({ queue: ghosts, logFolder, random: random.fork("last ghost"), files: 50 });
+  // All is over: of what is said again now, nothing may be recorded.
+  const lastly = random.fork("last ghost");
+  for (let times = 0; times < 50; times += 1) {
+    await repeatOld({ queue: ghosts, logFolder, random: lastly });
+  }
 
   const calls = readCalls(logFolder);
   const { states, events, violations } = await checkRound(testbed, calls);

@@ -32,18 +32,17 @@ export interface Testbed {
 /**
  * Starts Postgres and, on the other side of a proxied unix socket, PostgREST.
  *
- * @param options.mutation - SQL that is run after the migration: breaks the engine, to see it noticed.
+ * @param options.mutate - Changes the migration: breaks the engine, to see it noticed.
  */
 export async function startTestbed(options: {
   random: Random;
   onReplay?: (request: string, answer: string) => void;
-  mutation?: string | undefined;
+  mutate?: (schema: string) => string;
 }): Promise<Testbed> {
-  const { random, onReplay = () => {}, mutation = "" } = options;
+  const { random, onReplay = () => {}, mutate = (schema) => schema } = options;
   await using stack = new AsyncDisposableStack();
 
-  const schema = await migrationScript();
-  const cluster = stack.use(await startCluster({ schema: `${schema}\n${mutation}` }));
+  const cluster = stack.use(await startCluster({ schema: mutate(await migrationScript()) }));
   const { socketDir, jwtSecret } = cluster.info;
 
   // PostgREST looks for Postgres in the folder that it is told: there the proxy listens.

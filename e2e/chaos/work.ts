@@ -8,7 +8,7 @@ type Manner = (typeof MANNERS)[number];
 const WORKFLOWS = ["ingest", "render", "notify"] as const;
 
 /** Keys of which only so many jobs may run at a time. */
-export const LIMITS: Readonly<Record<string, number>> = {
+const LIMITS: Readonly<Record<string, number>> = {
   one: 1,
   two: 2,
   three: 3,
