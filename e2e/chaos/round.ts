@@ -86,9 +86,11 @@ export async function runRound(options: RoundOptions): Promise<RoundReport> {
   stack.defer(() => {
     for (const part of [producing, faulting, serving]) part.abort();
   });
-  const ticker = setInterval(async () => {
+  const tell = async () => {
     onProgress?.(`${seconds().toFixed(0)} s: ${await countOpen(testbed)} jobs open`);
-  }, PROGRESS_MS);
+  };
+  // A count that fails while Postgres is down is told again the next time.
+  const ticker = setInterval(() => void tell().catch(() => {}), PROGRESS_MS);
   stack.defer(() => clearInterval(ticker));
   const production = Promise.all(
     PRODUCERS.map((name) =>

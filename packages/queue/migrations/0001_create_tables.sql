@@ -197,6 +197,7 @@ create index loom_job_running      on public.loom_job_queue (claimed_by, epoch, 
 create index loom_job_limited      on public.loom_job_queue (concurrency_key) where concurrency_key is not null and claimed_by is not null;
 create index loom_job_start_by     on public.loom_job_queue (start_by) where start_by is not null and state in ('waiting', 'pending');
 create index loom_job_finished     on public.loom_job_queue (finished_at) where run_id is null and finished_at is not null;
+create index loom_run_retry        on public.loom_runs (retry_of) where retry_of is not null;
 create index loom_run_finished     on public.loom_runs (finished_at) where finished_at is not null;
 
 -- One row a concurrency key, only to be locked: how many run is counted, never stored.

@@ -56,7 +56,7 @@ export interface Pruned {
 
 /**
  * The job queue. Every method is one SQL function and one transaction, and every
- * method may be called again when its answer was lost.
+ * method may be called again when its answer was lost; what is added then needs a key.
  *
  * A job is run at least once; its outcome is recorded exactly once.
  *

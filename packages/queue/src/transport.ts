@@ -2,8 +2,8 @@
  * How the queue reaches its SQL functions: one method, so that a function is the
  * only thing a transport has to know.
  *
- * Every call may be repeated blindly: when an answer is lost, the functions answer
- * the second call as they answered the first.
+ * A call whose answer was lost may be repeated: the functions answer it as they answered
+ * the first, where a run or a job that is added has a key.
  */
 export interface Transport {
   /**

@@ -6,6 +6,7 @@ import { declineContract } from "./contract/decline.ts";
 import { enqueueContract } from "./contract/enqueue.ts";
 import { eventsContract } from "./contract/events.ts";
 import { expireContract } from "./contract/expire.ts";
+import { historyContract } from "./contract/history.ts";
 import { logsContract } from "./contract/logs.ts";
 import { lostAnswersContract } from "./contract/lost-answers.ts";
 import { pauseContract } from "./contract/pause.ts";
@@ -17,6 +18,7 @@ import { retryContract } from "./contract/retry.ts";
 import { runContract } from "./contract/run.ts";
 import { sessionContract } from "./contract/session.ts";
 import { settleContract } from "./contract/settle.ts";
+import { settleBatchContract } from "./contract/settle-batch.ts";
 import { verifyContract } from "./contract/verify.ts";
 import type { QueueTest } from "./queue-test.ts";
 
@@ -38,6 +40,7 @@ export function describeQueue(name: string, test: QueueTest): void {
     concurrencyContract(test);
     declineContract(test);
     settleContract(test);
+    settleBatchContract(test);
     sessionContract(test);
     reapContract(test);
     expireContract(test);
@@ -46,6 +49,7 @@ export function describeQueue(name: string, test: QueueTest): void {
     retryContract(test);
     redriveContract(test);
     logsContract(test);
+    historyContract(test);
     eventsContract(test);
     retentionContract(test);
     lostAnswersContract(test);

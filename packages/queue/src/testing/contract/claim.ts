@@ -125,6 +125,25 @@ export function claimContract(test: QueueTest): void {
       expect(new Set(claimed).size).toBe(3_000);
     });
 
+    // The answer was lost and the jobs went back: a caller that repeats the number for jobs that
+    // it never saw would be deaf from then on.
+    test("says when a number is used up, although its jobs are gone", async ({
+      queue,
+      database,
+    }) => {
+      await queue.enqueue([makeJob({ host: "forge" })]);
+      const session = await sayHello(queue, "forge");
+      await claim(queue, session, { seq: 1 });
+      await database.sql`update public.loom_job_queue set deadline_at = now()`;
+      await queue.reap();
+      expect(await queue.claim(session, { seq: 1, limit: 1 })).toEqual({
+        session: "live",
+        seq: 1,
+        jobs: [],
+      });
+      expect(await claim(queue, session, { seq: 2 })).toHaveLength(1);
+    });
+
     test("brings nothing to a paused node", async ({ queue, database }) => {
       await queue.startRun(makePlan([{ step: "only" }]));
       const session = await sayHello(queue, "forge");
