@@ -4,7 +4,8 @@ import postgres from "postgres";
 
 /** `databaseTest` with a queue over a direct connection; `sql` is its client. */
 export const postgresTest = databaseTest
-  .extend("sql", { scope: "worker" }, ({ database }, { onCleanup }) => {
+  // Of each file: other files end connections, and a pool would keep one that is gone.
+  .extend("sql", { scope: "file" }, ({ database }, { onCleanup }) => {
     const sql = postgres(database.databaseUrl, { host: database.socketDir });
     onCleanup(() => sql.end({ timeout: 1 }));
     return sql;
