@@ -3,7 +3,7 @@ import { type Queue, QueueRequestError } from "@loom/queue";
 import type { RunPlan } from "@loom/workflow";
 import { persist } from "./persist.ts";
 import type { Random } from "./random.ts";
-import { chooseJob, chooseManner } from "./work.ts";
+import { chooseJob, chooseLimit, chooseManner } from "./work.ts";
 
 const MAX_BACKLOG = 4_000;
 
@@ -115,6 +115,9 @@ function choosePlan(random: Random): RunPlan {
       priority: 80,
       timeoutMs: 20_000,
       retry: { attempts: 2, backoff: { kind: "fixed", delayMs: 20, maxDelayMs: 20 } },
+      maxCrashRestarts: random.pick([1, 10]),
+      startWithinMs: random.chance(0.02) ? random.int(2_000, 10_000) : null,
+      concurrency: random.chance(0.04) ? chooseLimit(random) : null,
     };
   });
   return { workflow: "pipeline", version: "v1", input: {}, jobs };

@@ -1,4 +1,5 @@
 import type { ClaimedJob, NewJob, Settlement } from "@loom/queue";
+import type { Concurrency } from "@loom/workflow";
 import type { Random } from "./random.ts";
 
 /** How a job behaves, as its input says. */
@@ -8,13 +9,7 @@ type Manner = (typeof MANNERS)[number];
 const WORKFLOWS = ["ingest", "render", "notify"] as const;
 
 /** Keys of which only so many jobs may run at a time. */
-const LIMITS: Readonly<Record<string, number>> = {
-  one: 1,
-  two: 2,
-  three: 3,
-  five: 5,
-  eight: 8,
-};
+const LIMITS = { one: 1, two: 2, three: 3, five: 5, eight: 8 } as const;
 const LIMITED = ["one", "two", "three", "five", "eight"] as const;
 
 /** A job of its own, some of every kind. */
@@ -23,8 +18,8 @@ export function chooseJob(
   random: Random,
   hosts: readonly [string, ...string[]],
 ): NewJob {
-  const limited = random.chance(0.04) ? random.pick(LIMITED) : undefined;
-  const isPinned = limited === undefined && random.chance(0.5);
+  const concurrency = random.chance(0.04) ? chooseLimit(random) : undefined;
+  const isPinned = concurrency === undefined && random.chance(0.5);
   return {
     key,
     workflow: random.pick(WORKFLOWS),
@@ -36,10 +31,15 @@ export function chooseJob(
     // Lost with its node more often here than anywhere.
     maxCrashRestarts: random.pick([1, 10, 100]),
     ...(isPinned ? { host: random.pick(hosts) } : { requires: random.chance(0.3) ? ["gpu"] : [] }),
-    ...(limited !== undefined && { concurrency: { key: limited, limit: LIMITS[limited] ?? 1 } }),
+    ...(concurrency !== undefined && { concurrency }),
     ...(random.chance(0.02) && { startWithinMs: random.int(500, 5_000) }),
     ...(random.chance(0.05) && { delayMs: random.int(1, 3_000) }),
   };
+}
+
+export function chooseLimit(random: Random): Concurrency {
+  const key = random.pick(LIMITED);
+  return { key, limit: LIMITS[key] };
 }
 
 export function chooseManner(random: Random): Manner {

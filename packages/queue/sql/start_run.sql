@@ -65,6 +65,7 @@ begin
            (e ->> 'priority')::smallint                                as priority,
            (e ->> 'timeout_ms')::integer                               as timeout_ms,
            (e ->> 'max_attempts')::integer                             as max_attempts,
+           coalesce((e ->> 'max_crash_restarts')::integer, 3)          as max_crash_restarts,
            e ->> 'backoff_kind'                                        as backoff_kind,
            (e ->> 'backoff_ms')::integer                               as backoff_ms,
            (e ->> 'backoff_max_ms')::integer                           as backoff_max_ms,
@@ -81,11 +82,11 @@ begin
   created as (
     insert into public.loom_job_queue (
       run_id, workflow_id, step_id, after, waits_for, dependents, requires, prefers, requirement_key,
-      host_pinned, target_host, priority, timeout_ms, max_attempts, backoff_kind, backoff_ms, backoff_max_ms,
+      host_pinned, target_host, priority, timeout_ms, max_attempts, max_crash_restarts, backoff_kind, backoff_ms, backoff_max_ms,
       start_within_ms, start_by, concurrency_key, concurrency_limit, state)
     select v_run, p_workflow, step_id, after, cardinality(after), coalesce(edge.dependents, '{}'), requires, prefers,
            md5(concat_ws(e'\n', p_workflow, requires, prefers)),
-           host is not null, host, priority, timeout_ms, max_attempts, backoff_kind, backoff_ms, backoff_max_ms,
+           host is not null, host, priority, timeout_ms, max_attempts, max_crash_restarts, backoff_kind, backoff_ms, backoff_max_ms,
            start_within_ms,
            case when cardinality(after) = 0 then clock_timestamp() + start_within_ms * interval '1 millisecond' end,
            concurrency_key, concurrency_limit,

@@ -258,4 +258,8 @@ const toRow = (job: PlannedJob) => ({
   backoff_kind: job.retry.backoff.kind,
   backoff_ms: job.retry.backoff.delayMs,
   backoff_max_ms: job.retry.backoff.maxDelayMs,
+  max_crash_restarts: job.maxCrashRestarts,
+  start_within_ms: job.startWithinMs,
+  concurrency_key: job.concurrency?.key,
+  concurrency_limit: job.concurrency?.limit,
 });

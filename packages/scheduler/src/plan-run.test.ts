@@ -13,10 +13,20 @@ const deploy = defineWorkflow({
 describe("planRun", () => {
   test("plans the jobs of a run, in the order of definition", () => {
     const workflow = deploy
-      .step("build", { requires: ["ssd", "docker"], timeout: "15m", priority: 5 }, done)
+      .step(
+        "build",
+        { requires: ["ssd", "docker"], timeout: "15m", startWithin: "1m", priority: 5 },
+        done,
+      )
       .step(
         "restart",
-        { after: ["build"], host: "popos", retry: { attempts: 3, backoff: "30s" } },
+        {
+          after: ["build"],
+          host: "popos",
+          retry: { attempts: 3, backoff: "30s" },
+          maxCrashRestarts: 1,
+          concurrency: ({ input }) => ({ key: `deploy:${input.ref}`, limit: 2 }),
+        },
         done,
       );
     expect(planRun(workflow, { input: { ref: "next" } })).toEqual({
@@ -36,6 +46,9 @@ describe("planRun", () => {
             attempts: 1,
             backoff: { kind: "exponential", delayMs: 1_000, maxDelayMs: 300_000 },
           },
+          maxCrashRestarts: 3,
+          startWithinMs: 60_000,
+          concurrency: null,
         },
         {
           step: "restart",
@@ -49,9 +62,19 @@ describe("planRun", () => {
             attempts: 3,
             backoff: { kind: "fixed", delayMs: 30_000, maxDelayMs: 30_000 },
           },
+          maxCrashRestarts: 1,
+          startWithinMs: null,
+          concurrency: { key: "deploy:next", limit: 2 },
         },
       ],
     });
+  });
+
+  test("limits nothing where the author's function says so, and refuses what it may not say", () => {
+    const free = deploy.step("build", { concurrency: () => undefined }, done);
+    expect(planRun(free).jobs[0]?.concurrency).toBeNull();
+    const odd = deploy.step("build", { concurrency: () => ({ key: "", limit: 1 }) }, done);
+    expect(() => planRun(odd)).toThrow(/step build cannot be planned: concurrency takes a key/);
   });
 
   test("survives the way through JSON", () => {

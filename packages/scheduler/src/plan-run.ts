@@ -1,5 +1,7 @@
 import {
   type AnyWorkflow,
+  type Concurrency,
+  checkConcurrency,
   isPreference,
   type JsonValue,
   type PlannedJob,
@@ -64,7 +66,7 @@ export function planRun<W extends AnyWorkflow>(
 }
 
 function planJob(workflow: AnyWorkflow, step: Step, input: JsonValue): PlannedJob {
-  const { name, after, host, prefers, priority, timeoutMs, retry } = step;
+  const { name, after, host, prefers, concurrency } = step;
   const requires = new Set([
     workflowCapability(workflow.name),
     ...workflow.requires,
@@ -77,9 +79,12 @@ function planJob(workflow: AnyWorkflow, step: Step, input: JsonValue): PlannedJo
     requires: [...requires].sort(),
     host: hostOf(typeof host === "function" ? host({ input }) : host),
     prefers: preferencesOf(typeof prefers === "function" ? prefers({ input }) : prefers),
-    priority,
-    timeoutMs,
-    retry,
+    priority: step.priority,
+    timeoutMs: step.timeoutMs,
+    retry: step.retry,
+    maxCrashRestarts: step.maxCrashRestarts,
+    startWithinMs: step.startWithinMs,
+    concurrency: limitOf(typeof concurrency === "function" ? concurrency({ input }) : concurrency),
   };
 }
 
@@ -90,6 +95,9 @@ function hostOf(host: string | null | undefined): string | null {
   parseClause(nodeCapability(host));
   return host;
 }
+
+const limitOf = (concurrency: Concurrency | null | undefined): Concurrency | null =>
+  concurrency ? checkConcurrency(concurrency) : null;
 
 function preferencesOf(preferences: readonly Preference[]): readonly Preference[] {
   if (!preferences.every(isPreference)) {

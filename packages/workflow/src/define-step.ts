@@ -1,3 +1,4 @@
+import { checkConcurrency } from "./concurrency.ts";
 import { positiveMs } from "./duration.ts";
 import { isClause, isPreference } from "./preference.ts";
 import { toRetryPolicy } from "./retry.ts";
@@ -5,6 +6,7 @@ import type { Step, StepOptions } from "./step.ts";
 
 const NAME = /^[a-z0-9][a-z0-9-]{0,62}$/;
 const MAX_PRIORITY = 1_000;
+const MAX_CRASH_RESTARTS = 100;
 
 /**
  * Checks a step's options and fills in the defaults.
@@ -18,7 +20,8 @@ export function defineStep(
 ): Step {
   checkName(name);
   if (earlier.includes(name)) throw new RangeError("a step with this name exists");
-  const { after = [], requires = [], host = null, prefers = [], priority = 100 } = options;
+  const { after = [], requires = [], host = null, prefers = [] } = options;
+  const { priority = 100, maxCrashRestarts = 3, startWithin, concurrency = null } = options;
   const unknown = after.find((other) => !earlier.includes(other));
   if (unknown !== undefined) {
     throw new RangeError(
@@ -30,9 +33,8 @@ export function defineStep(
   if (typeof prefers !== "function" && !prefers.every(isPreference)) {
     throw new RangeError("prefers takes clauses that are not empty, with a weight above 0");
   }
-  if (!Number.isInteger(priority) || priority < 0 || priority > MAX_PRIORITY) {
-    throw new RangeError(`priority must be a whole number from 0 to ${MAX_PRIORITY}`);
-  }
+  checkWhole("priority", priority, MAX_PRIORITY);
+  checkWhole("maxCrashRestarts", maxCrashRestarts, MAX_CRASH_RESTARTS);
   if (typeof run !== "function") throw new RangeError("the run function is missing");
   return {
     name,
@@ -42,9 +44,21 @@ export function defineStep(
     prefers: typeof prefers === "function" ? prefers : [...prefers],
     timeoutMs: positiveMs("timeout", options.timeout ?? "10m"),
     retry: toRetryPolicy(options.retry),
+    maxCrashRestarts,
+    startWithinMs: startWithin === undefined ? null : positiveMs("startWithin", startWithin),
+    concurrency:
+      concurrency === null || typeof concurrency === "function"
+        ? concurrency
+        : checkConcurrency(concurrency),
     priority,
     run,
   };
+}
+
+function checkWhole(option: string, value: number, max: number): void {
+  if (!Number.isInteger(value) || value < 0 || value > max) {
+    throw new RangeError(`${option} must be a whole number from 0 to ${max}`);
+  }
 }
 
 /**

@@ -66,6 +66,9 @@ describe("step", () => {
           attempts: 1,
           backoff: { kind: "exponential", delayMs: 1_000, maxDelayMs: 300_000 },
         },
+        maxCrashRestarts: 3,
+        startWithinMs: null,
+        concurrency: null,
         priority: 100,
         run: done,
       },
@@ -80,6 +83,9 @@ describe("step", () => {
       prefers: [{ clause: "ssd", weight: 2 }],
       timeout: "90s",
       retry: { attempts: 3, backoff: "30s" },
+      maxCrashRestarts: 0,
+      startWithin: "1h",
+      concurrency: { key: "deploy:popos", limit: 1 },
       priority: 0,
     } as const;
     expect(stepOf(options).steps[0]).toMatchObject({
@@ -88,6 +94,9 @@ describe("step", () => {
       prefers: [{ clause: "ssd", weight: 2 }],
       timeoutMs: 90_000,
       retry: { attempts: 3, backoff: { kind: "fixed", delayMs: 30_000 } },
+      maxCrashRestarts: 0,
+      startWithinMs: 3_600_000,
+      concurrency: { key: "deploy:popos", limit: 1 },
       priority: 0,
     });
   });
@@ -129,6 +138,18 @@ describe("step", () => {
       title: "a preference for nothing",
       options: { prefers: [{ clause: "", weight: 1 }] },
       problem: "not empty",
+    },
+    { title: "101 restarts", options: { maxCrashRestarts: 101 }, problem: "from 0 to 100" },
+    { title: "no time to start", options: { startWithin: "0s" }, problem: "startWithin must be" },
+    {
+      title: "a limit without a key",
+      options: { concurrency: { key: "", limit: 1 } },
+      problem: "a key of 1 to 200",
+    },
+    {
+      title: "a limit of nothing",
+      options: { concurrency: { key: "gpu", limit: 0 } },
+      problem: "a limit from 1 to 10000",
     },
     { title: "a negative priority", options: { priority: -1 }, problem: "from 0 to 1000" },
     { title: "a broken priority", options: { priority: 1.5 }, problem: "from 0 to 1000" },

@@ -1,3 +1,4 @@
+export { type Concurrency, checkConcurrency } from "./concurrency.ts";
 export { defineWorkflow, type NoInput, type WorkflowDefinition } from "./define-workflow.ts";
 export { type Duration, InvalidDurationError, parseDuration } from "./duration.ts";
 export {
@@ -14,6 +15,7 @@ export type { BackoffOptions, RetryOptions, RetryPolicy } from "./retry.ts";
 export type { PlannedJob, RunPlan } from "./run-plan.ts";
 export { cron, type Schedule } from "./schedule.ts";
 export type {
+  ConcurrencyFunction,
   HostFunction,
   LogMethod,
   PlanContext,

@@ -1,3 +1,4 @@
+import type { Concurrency } from "./concurrency.ts";
 import type { JsonValue } from "./json.ts";
 import type { Preference } from "./preference.ts";
 import type { RetryPolicy } from "./retry.ts";
@@ -24,4 +25,7 @@ export interface PlannedJob {
   readonly priority: number;
   readonly timeoutMs: number;
   readonly retry: RetryPolicy;
+  readonly maxCrashRestarts: number;
+  readonly startWithinMs: number | null;
+  readonly concurrency: Concurrency | null;
 }

@@ -1,3 +1,4 @@
+import type { Concurrency } from "./concurrency.ts";
 import type { Duration } from "./duration.ts";
 import type { JsonValue } from "./json.ts";
 import type { Preference } from "./preference.ts";
@@ -15,6 +16,12 @@ export interface Step {
   readonly prefers: readonly Preference[] | PrefersFunction;
   readonly timeoutMs: number;
   readonly retry: RetryPolicy;
+  /** How often it may be lost with its node; that spends no attempt. */
+  readonly maxCrashRestarts: number;
+  /** How long after it is ready it is still worth starting; `null`: however late. */
+  readonly startWithinMs: number | null;
+  /** What it may not do at the same time as others; `null`: nothing. */
+  readonly concurrency: Concurrency | ConcurrencyFunction | null;
   /** Lower goes first. */
   readonly priority: number;
   readonly run: (context: StepContext) => Promise<StepReturn>;
@@ -37,6 +44,11 @@ export type PrefersFunction<Input = JsonValue> = (
   context: PlanContext<Input>,
 ) => readonly Preference[];
 
+/** Chooses the key from the input; `undefined` limits nothing. */
+export type ConcurrencyFunction<Input = JsonValue> = (
+  context: PlanContext<Input>,
+) => Concurrency | undefined;
+
 /** How a step author describes a step. */
 export interface StepOptions<After extends string = string, Input = JsonValue> {
   /** Earlier steps whose success this one waits for, and whose results it reads. */
@@ -51,6 +63,12 @@ export interface StepOptions<After extends string = string, Input = JsonValue> {
   readonly timeout?: Duration;
   /** Default: one attempt. Ask for more once the step is harmless to repeat. */
   readonly retry?: RetryOptions;
+  /** 0 to 100: how often it may be lost with its node before it fails. Default 3. */
+  readonly maxCrashRestarts?: number;
+  /** Fails with `EXPIRED` when it was not started this long after it was ready; at most `"24d"`. */
+  readonly startWithin?: Duration;
+  /** Keeps steps that must not run side by side apart. */
+  readonly concurrency?: Concurrency | ConcurrencyFunction<Input>;
   /** 0 to 1000, lower goes first. Default 100. */
   readonly priority?: number;
 }

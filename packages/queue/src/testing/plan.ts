@@ -18,6 +18,9 @@ export function makePlan(
       priority: 100,
       timeoutMs: 60_000,
       retry: { attempts: 1, backoff: { kind: "fixed", delayMs: 0, maxDelayMs: 0 } },
+      maxCrashRestarts: 3,
+      startWithinMs: null,
+      concurrency: null,
       ...job,
     })),
   };

@@ -53,11 +53,10 @@ export function expireContract(test: QueueTest): void {
       const { runId } = await queue.startRun(
         makePlan([
           { step: "a", host: "forge" },
-          { step: "b", after: ["a"] },
+          { step: "b", after: ["a"], startWithinMs: 1_000 },
           { step: "c", after: ["b"] },
         ]),
       );
-      await database.sql`update public.loom_job_queue set start_within_ms = 1000 where step_id = 'b'`;
       const job = only(await claim(queue, await sayHello(queue, "forge")));
       const [, blocked] = (await queue.getRun(runId)).jobs;
       expect(blocked).toMatchObject({ state: "blocked", startBy: null });

@@ -2,11 +2,36 @@ import { describe, expect } from "vitest";
 import { claim, offerAll, only, sayHello } from "../agent.ts";
 import { makePlan } from "../plan.ts";
 import type { QueueTest } from "../queue-test.ts";
+import { expireLeases } from "../rows.ts";
 import { success } from "../settlements.ts";
 import { untilWaiting } from "../until-waiting.ts";
 
 export function runContract(test: QueueTest): void {
   describe("startRun", () => {
+    test("stores what a step may cost and what it may not run beside", async ({
+      queue,
+      database,
+    }) => {
+      const limit = { concurrency: { key: "printer", limit: 1 } };
+      const { runId } = await queue.startRun(
+        makePlan([
+          { step: "a", host: "forge", maxCrashRestarts: 0, ...limit },
+          { step: "b", host: "forge", ...limit },
+        ]),
+      );
+      const first = only(await claim(queue, await sayHello(queue, "forge")));
+      await expireLeases(database);
+      await queue.reap();
+      expect(await queue.getJob(first.id)).toMatchObject({
+        state: "failed",
+        error: { code: "NODE_LOST" },
+      });
+      expect((await queue.getRun(runId)).jobs[1]).toMatchObject({
+        concurrencyKey: "printer",
+        concurrencyLimit: 1,
+      });
+    });
+
     test("stores the run and all its steps", async ({ queue }) => {
       const plan = makePlan(
         [
