@@ -36,7 +36,14 @@ export interface Cluster extends AsyncDisposable {
  * @throws ProcessStartError when it does not start.
  * @throws SchemaError when Postgres refuses the schema.
  */
-export async function startCluster({ schema }: { schema: string }): Promise<Cluster> {
+export async function startCluster({
+  schema,
+  settings = {},
+}: {
+  schema: string;
+  /** Of Postgres, in place of those of a throw-away: `{ fsync: "on" }` for a measurement. */
+  settings?: Readonly<Record<string, string>>;
+}): Promise<Cluster> {
   const packageDir = postgresPackage();
   const account = isRoot() ? nobody() : undefined;
   const teardown = createTeardown();
@@ -47,7 +54,8 @@ export async function startCluster({ schema }: { schema: string }): Promise<Clus
     const data = join(socketDir, "data");
     const binaries = await postgresBinaries({ packageDir, account, copyInto: socketDir });
     await initCluster({ binaries, account, data, isDurable: false });
-    const start = () => startPostgres({ binaries, account, data, socketDir, settings: THROWAWAY });
+    const all = { ...THROWAWAY, ...settings };
+    const start = () => startPostgres({ binaries, account, data, socketDir, settings: all });
     let postgres = await start();
     teardown.add(() => postgres.stop());
 

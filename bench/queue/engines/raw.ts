@@ -1,0 +1,86 @@
+import { execFile } from "node:child_process";
+import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import type { Database } from "@loom/local-db";
+import { LOOPS, type OpenEngine, payloadOf, RESULT } from "../engine.ts";
+
+const exec = promisify(execFile);
+
+const TABLE = `
+  create table raw_job (
+    id          bigint generated always as identity primary key,
+    state       text not null default 'pending',
+    run_at      timestamptz not null default clock_timestamp(),
+    payload     text not null,
+    result      text,
+    claimed_at  timestamptz,
+    finished_at timestamptz
+  ) with (fillfactor = 80);
+  create index on raw_job (run_at, id) where state = 'pending';`;
+
+// pgbench takes a colon before a word for a variable.
+const PAYLOAD = JSON.stringify(payloadOf(0)).replaceAll(":", ": ");
+const ANSWER = JSON.stringify(RESULT).replaceAll(":", ": ");
+
+const ADD = (batch: number) => `
+  insert into raw_job (payload)
+  select '${PAYLOAD}' from generate_series(1, ${batch});`;
+
+const TAKE = (batch: number) => `
+  with due as materialized (
+    select id from raw_job where state = 'pending' and run_at <= now()
+     order by run_at, id limit ${batch} for update skip locked),
+  taken as (
+    update raw_job set state = 'running', claimed_at = now() from due where raw_job.id = due.id
+    returning raw_job.id, payload)
+  select coalesce(array_agg(id), '{}') as ids, sum(length(payload)) as bytes from taken \\gset
+  update raw_job set state = 'succeeded', result = '${ANSWER}', finished_at = now()
+   where id = any(:ids::bigint[]);`;
+
+/**
+ * The ceiling: a plain table and the statements nobody can do without, driven by pgbench, which is C
+ * and parses nothing. No fence, no lease, no history, no retry, no dependents.
+ */
+export const raw: OpenEngine = async (database) => {
+  const pgbench = findPgbench();
+  if (!pgbench) throw new Error("no pgbench: on Debian it is part of postgresql-15");
+  await database.sql.unsafe(TABLE);
+  const folder = mkdtempSync(join(tmpdir(), "loom-bench-"));
+  const measure = async (script: string, clients: number, transactions: number) => {
+    const file = join(folder, "script.sql");
+    writeFileSync(file, script);
+    return await runPgbench(pgbench, database, [
+      ...["-f", file, "-c", String(clients), "-j", "1", "-M", "prepared"],
+      ...["-t", String(Math.max(1, Math.ceil(transactions / clients)))],
+    ]);
+  };
+  return {
+    name: "raw SQL, pgbench",
+    tables: ["raw_job"],
+    close: async () => rmSync(folder, { recursive: true }),
+    enqueue: (jobs, batch) => measure(ADD(batch), 1, jobs / batch),
+    drain: (jobs, batch) => measure(TAKE(batch), LOOPS, jobs / batch),
+  };
+};
+
+/** @returns Seconds, without those for connecting. */
+async function runPgbench(pgbench: string, { socketDir, name }: Database, args: string[]) {
+  const where = ["-h", socketDir, "-p", "5432", "-U", "postgres"];
+  const { stdout } = await exec(pgbench, ["-n", ...where, ...args, name]);
+  const tps = Number(/^tps = ([\d.]+)/m.exec(stdout)?.[1]);
+  const done = Number(/processed: (\d+)/.exec(stdout)?.[1]);
+  if (!(done / tps > 0)) throw new Error(`pgbench said: ${stdout}`);
+  return done / tps;
+}
+
+function findPgbench(): string | undefined {
+  const debian = "/usr/lib/postgresql";
+  const versions = existsSync(debian) ? readdirSync(debian) : [];
+  const folders = [
+    ...(process.env.PATH ?? "").split(":"),
+    ...versions.map((version) => join(debian, version, "bin")),
+  ];
+  return folders.map((folder) => join(folder, "pgbench")).find((file) => existsSync(file));
+}
