@@ -11,7 +11,7 @@ export interface Backlog {
   readonly dead: number;
 }
 
-export interface Latency {
+interface Latency {
   readonly p50: number;
   readonly p99: number;
 }
