@@ -1,4 +1,5 @@
 export { type Concurrency, checkConcurrency } from "./concurrency.ts";
+export { type CronPattern, InvalidScheduleError, parseCron } from "./cron-pattern.ts";
 export { defineWorkflow, type NoInput, type WorkflowDefinition } from "./define-workflow.ts";
 export { type Duration, InvalidDurationError, parseDuration } from "./duration.ts";
 export {
@@ -13,7 +14,13 @@ export { parseInput } from "./parse-input.ts";
 export { isPreference, type Preference } from "./preference.ts";
 export type { BackoffOptions, RetryOptions, RetryPolicy } from "./retry.ts";
 export type { PlannedJob, RunPlan } from "./run-plan.ts";
-export { cron, type Schedule } from "./schedule.ts";
+export {
+  type CronOptions,
+  cron,
+  type MissedPolicy,
+  type OverlapPolicy,
+  type Schedule,
+} from "./schedule.ts";
 export type {
   ConcurrencyFunction,
   HostFunction,

@@ -1,0 +1,110 @@
+import { Cron } from "croner";
+
+const SECOND_MS = 1_000;
+const DAY_MS = 86_400_000;
+
+/** What the fields hold, in the order of an expression of six; one of five leaves the seconds out. */
+const FIELDS = [
+  { name: "second", values: "0 to 59" },
+  { name: "minute", values: "0 to 59" },
+  { name: "hour", values: "0 to 23" },
+  { name: "day of month", values: "1 to 31, L or 15W" },
+  { name: "month", values: "1 to 12 or JAN to DEC" },
+  { name: "day of week", values: "0 to 7 or SUN to SAT, 5#2 or 5L" },
+] as const;
+
+/** A cron expression, or a time zone, cannot be read. */
+export class InvalidScheduleError extends Error {
+  override readonly name = "InvalidScheduleError";
+  readonly code = "INVALID_SCHEDULE";
+}
+
+/**
+ * A cron expression that was read: which readings of a wall clock it names, in no zone.
+ *
+ * A reading is the milliseconds that `Date.UTC` makes of what the clock shows.
+ */
+export interface CronPattern {
+  /**
+   * `"calendar"`: the pattern names times of the day, each of which has to come once a day.
+   * `"elapsed"`: it names a rhythm, which goes on when the clocks change.
+   *
+   * A pattern is elapsed when its second, minute or hour is written with `*` (alone, or as in `*\/5`)
+   * and it matches more than once a day.
+   */
+  readonly follows: "calendar" | "elapsed";
+  /** The first whole second after `reading` that matches, or `null` when none ever does. */
+  next(reading: number): number | null;
+}
+
+/**
+ * Reads a cron expression: five fields, six with seconds in front, or a nickname such as `@daily`.
+ *
+ * When day of month and day of week are both restricted (anything but `*`), a day that fits either
+ * one matches, as in classic cron.
+ *
+ * @throws InvalidScheduleError naming the field that cannot be read. An expression that can be read and never
+ * matches, such as `0 0 31 2 *`, is no error here: its `next` is `null`.
+ */
+export function parseCron(expression: string): CronPattern {
+  const fields = readFields(expression);
+  const timeOfDay = fields.slice(0, 3);
+  const daily = matcher([...timeOfDay, "*", "*", "*"]);
+  const first = daily(-SECOND_MS);
+  const oncePerDay = first !== null && daily(first) === first + DAY_MS;
+  const written = timeOfDay.some((field) => /[*?]/.test(field));
+  return { follows: written && !oncePerDay ? "elapsed" : "calendar", next: matcher(fields) };
+}
+
+/**
+ * A function from a reading to the next one that matches.
+ *
+ * With a fixed offset croner does plain calendar arithmetic: nothing of its own idea of daylight
+ * saving is used, and it is five times as fast as with `timezone: "UTC"` (11 against 72 µs).
+ */
+function matcher(fields: readonly string[]): CronPattern["next"] {
+  const cron = new Cron(fields.join(" "), { mode: "6-part", utcOffset: 0, paused: true });
+  return (reading) => cron.nextRun(new Date(reading))?.getTime() ?? null;
+}
+
+/** The six fields of an expression, each of which can be read. */
+function readFields(expression: string): string[] {
+  const quoted = JSON.stringify(expression);
+  if (typeof expression !== "string" || !/^[\t\x20-\x7e]{1,200}$/.test(expression)) {
+    throw new InvalidScheduleError(
+      `${quoted} is not a cron expression: write one line of at most 200 ASCII characters, as in "30 4 * * *"`,
+    );
+  }
+  const written = expression.trim().split(/\s+/);
+  const fields = written[0]?.startsWith("@") ? nicknamed(expression.trim()) : written;
+  if (fields.length !== 5 && fields.length !== 6) {
+    throw new InvalidScheduleError(
+      `${quoted} is not a cron expression: it has ${fields.length} of five fields (minute, hour, day of month, month, day of week), or six with seconds in front`,
+    );
+  }
+  const six = fields.length === 5 ? ["0", ...fields] : fields;
+  for (const [index, { name, values }] of FIELDS.entries()) {
+    try {
+      // croner does not say which field it means, and counts days and months from 0.
+      matcher(six.map((field, other) => (other === index ? field : "*")));
+    } catch (cause) {
+      throw new InvalidScheduleError(
+        `${quoted}: ${six[index]} cannot be the ${name}; write ${values}, or *, lists (1,2), ranges (1-5), steps (*/2)`,
+        { cause },
+      );
+    }
+  }
+  return six;
+}
+
+function nicknamed(nickname: string): string[] {
+  try {
+    const pattern = new Cron(nickname, { utcOffset: 0, paused: true }).getPattern();
+    if (pattern !== undefined) return pattern.split(" ");
+  } catch {
+    // Not one of croner's: answered below, with those that are.
+  }
+  throw new InvalidScheduleError(
+    `${JSON.stringify(nickname)} is not a cron nickname; known are @hourly, @daily, @midnight, @weekly, @monthly, @yearly and @annually`,
+  );
+}
