@@ -3,6 +3,9 @@ import { Cron } from "croner";
 const SECOND_MS = 1_000;
 const DAY_MS = 86_400_000;
 
+/** The end of the year 9999, where croner stops looking. */
+const LAST_READING = Date.UTC(9999, 11, 31, 23, 59, 59);
+
 /** What the fields hold, in the order of an expression of six; one of five leaves the seconds out. */
 const FIELDS = [
   { name: "second", values: "0 to 59" },
@@ -64,7 +67,8 @@ export function parseCron(expression: string): CronPattern {
  */
 function matcher(fields: readonly string[]): CronPattern["next"] {
   const cron = new Cron(fields.join(" "), { mode: "6-part", utcOffset: 0, paused: true });
-  return (reading) => cron.nextRun(new Date(reading))?.getTime() ?? null;
+  return (reading) =>
+    reading > LAST_READING ? null : (cron.nextRun(new Date(reading))?.getTime() ?? null);
 }
 
 /** The six fields of an expression, each of which can be read. */
