@@ -28,6 +28,13 @@ export type {
 export { PlanError, planRun } from "./plan-run.ts";
 export { type Clause, InvalidClauseError, parseClause } from "./requirement/clause.ts";
 export { evaluate, unmetClauses } from "./requirement/evaluate.ts";
+export {
+  type DecidedSlot,
+  decideSlots,
+  type ScheduleState,
+  type SlotOutcome,
+} from "./schedule/decide-slots.ts";
+export { dueSlots, nextSlot, slotId, type Timing } from "./schedule/due-slots.ts";
 export type { Scorer } from "./scorer.ts";
 export { leastBusy } from "./scorers/least-busy.ts";
 export { prefers } from "./scorers/prefers.ts";

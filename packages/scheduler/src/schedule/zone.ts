@@ -1,0 +1,77 @@
+import { InvalidScheduleError } from "@loom/workflow";
+
+const SECOND_MS = 1_000;
+
+/**
+ * How far apart a zone's offset is looked at. No zone has changed twice within six days since 1970:
+ * the shortest time between two changes was 6.96 days (Brazil in October 2000).
+ */
+const STEP_MS = 6 * 86_400_000;
+
+/** A time zone: what has to be added to an instant to get what its clocks show. All in milliseconds. */
+export interface Zone {
+  offsetAt(instant: number): number;
+  /** The first instant in `(from, to]` that does not have `offset`; all are whole seconds. */
+  nextChange(from: number, to: number, offset: number): ZoneChange | null;
+}
+
+/** Clocks go forward by `shift` (a gap: readings are left out), or back (readings come again). */
+export interface ZoneChange {
+  /** The first instant with the new offset. */
+  readonly at: number;
+  /** New offset minus old offset. */
+  readonly shift: number;
+}
+
+/**
+ * A zone of the time zone database that the runtime brings.
+ *
+ * @throws InvalidScheduleError when the runtime does not know it.
+ */
+export function createZone(name: string): Zone {
+  const format = offsetFormat(name);
+  const offsetAt = (instant: number) => parseOffset(format.format(instant));
+  return {
+    offsetAt,
+    nextChange(from, to, before) {
+      for (let start = from; start < to; start += STEP_MS) {
+        const end = Math.min(start + STEP_MS, to);
+        const after = offsetAt(end);
+        if (after === before) continue;
+        const at = firstSecond(start, end, (instant) => offsetAt(instant) === after);
+        return { at, shift: after - before };
+      }
+      return null;
+    },
+  };
+}
+
+/** The first second in `(from, to]` from which on it holds; at `to` it does. */
+function firstSecond(from: number, to: number, holds: (instant: number) => boolean): number {
+  let [without, having] = [from, to];
+  while (having - without > SECOND_MS) {
+    const middle = without + Math.floor((having - without) / 2 / SECOND_MS) * SECOND_MS;
+    if (holds(middle)) having = middle;
+    else without = middle;
+  }
+  return having;
+}
+
+function offsetFormat(timeZone: string): Intl.DateTimeFormat {
+  try {
+    return new Intl.DateTimeFormat("en-US", { timeZone, timeZoneName: "longOffset" });
+  } catch (cause) {
+    throw new InvalidScheduleError(
+      `${JSON.stringify(timeZone)} is not a time zone; write an IANA name such as "Europe/Paris"`,
+      { cause },
+    );
+  }
+}
+
+/** Reads the end of `11/25/2026, GMT+05:45`; plain `GMT` is no offset (ECMA-402, `longOffset`). */
+function parseOffset(formatted: string): number {
+  const [, sign, hours = 0, minutes = 0, seconds = 0] =
+    /GMT(?:([+-])(\d\d):(\d\d)(?::(\d\d))?)?$/.exec(formatted) ?? [];
+  const size = (Number(hours) * 60 + Number(minutes)) * 60 + Number(seconds);
+  return (sign === "-" ? -size : size) * SECOND_MS;
+}
