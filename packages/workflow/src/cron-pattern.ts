@@ -32,7 +32,7 @@ export interface CronPattern {
    * `"calendar"`: the pattern names times of the day, each of which has to come once a day.
    * `"elapsed"`: it names a rhythm, which goes on when the clocks change.
    *
-   * A pattern is elapsed when its second, minute or hour is written with `*` (alone, or as in `*\/5`)
+   * A pattern is elapsed when its second, minute or hour is written with `*` (alone or with a step)
    * and it matches more than once a day.
    */
   readonly follows: "calendar" | "elapsed";
@@ -46,8 +46,8 @@ export interface CronPattern {
  * When day of month and day of week are both restricted (anything but `*`), a day that fits either
  * one matches, as in classic cron.
  *
- * @throws InvalidScheduleError naming the field that cannot be read. An expression that can be read and never
- * matches, such as `0 0 31 2 *`, is no error here: its `next` is `null`.
+ * @throws InvalidScheduleError naming the field that cannot be read. An expression that can be read
+ * and never matches, such as `0 0 31 2 *`, is no error here: its `next` is `null`.
  */
 export function parseCron(expression: string): CronPattern {
   const fields = readFields(expression);
@@ -55,15 +55,16 @@ export function parseCron(expression: string): CronPattern {
   const daily = matcher([...timeOfDay, "*", "*", "*"]);
   const first = daily(-SECOND_MS);
   const oncePerDay = first !== null && daily(first) === first + DAY_MS;
-  const written = timeOfDay.some((field) => /[*?]/.test(field));
-  return { follows: written && !oncePerDay ? "elapsed" : "calendar", next: matcher(fields) };
+  const isOpen = timeOfDay.some((field) => /[*?]/.test(field));
+  return { follows: isOpen && !oncePerDay ? "elapsed" : "calendar", next: matcher(fields) };
 }
 
 /**
  * A function from a reading to the next one that matches.
  *
  * With a fixed offset croner does plain calendar arithmetic: nothing of its own idea of daylight
- * saving is used, and it is five times as fast as with `timezone: "UTC"` (11 against 72 µs).
+ * saving is used, and a match is found five times as fast as with `timezone: "UTC"` (11 against
+ * 72 µs: croner 11.0.1, Node 26).
  */
 function matcher(fields: readonly string[]): CronPattern["next"] {
   const cron = new Cron(fields.join(" "), { mode: "6-part", utcOffset: 0, paused: true });

@@ -187,6 +187,11 @@ describe("decideSlots", () => {
     });
   });
 
+  test.for([0, -1, 1.5])("refuses the limit %d, which would pass over slots", (limit) => {
+    const given = state("04:30:00", "05:30:00");
+    expect(() => decideSlots(hourly("skip", "once"), given, { limit })).toThrow("limit must be");
+  });
+
   test("never goes back when the clock does", () => {
     const { slots, decidedUntil } = decideSlots(
       hourly("skip", "once"),

@@ -1,5 +1,5 @@
 import type { Schedule } from "@loom/workflow";
-import { dueSlots, slotId, type Timing } from "./due-slots.ts";
+import { checkLimit, dueSlots, slotId, type Timing } from "./due-slots.ts";
 
 // What becomes of every slot that has come due. Two questions, in this order:
 //
@@ -62,6 +62,7 @@ export function decideSlots(
   state: ScheduleState,
   { limit = 1_000 }: { limit?: number } = {},
 ): { readonly slots: DecidedSlot[]; readonly decidedUntil: Date } {
+  checkLimit(limit);
   const { decidedUntil, now } = state;
   const most = mostCaughtUp(schedule.missed);
   // Whether a slot is one of the newest n is known once n slots after it are.
