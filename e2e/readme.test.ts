@@ -15,6 +15,9 @@ interface Example {
   output: string | undefined;
 }
 
+/** Where examples run whose own folder has no packages to import. */
+const FOLDER_TO_RUN_IN: Record<string, string> = { ".": "e2e", docs: "apps/hub" };
+
 const EXAMPLE = /```ts\n([\s\S]*?)```(?:\s*```text\n([\s\S]*?)```)?/g;
 
 function examplesOf(readme: string): Example[] {
@@ -22,19 +25,21 @@ function examplesOf(readme: string): Example[] {
   return [...readFileSync(path.join(ROOT, readme), "utf8").matchAll(EXAMPLE)].map(
     ([, code = "", output], index) => ({
       title: `${readme} ${index + 1}`,
-      // The root has no packages of its own to import.
-      folder: path.join(ROOT, folder === "." ? "e2e" : folder),
+      folder: path.join(ROOT, FOLDER_TO_RUN_IN[folder] ?? folder),
       code,
       output,
     }),
   );
 }
 
-const readmes = globSync(["README.md", "packages/*/README.md", "workflows/README.md"], {
-  cwd: ROOT,
-});
+const readmes = globSync(
+  ["README.md", "docs/*.md", "packages/*/README.md", "workflows/README.md"],
+  {
+    cwd: ROOT,
+  },
+);
 
-describe("the examples in the READMEs", () => {
+describe("the examples in the READMEs and docs", () => {
   test.for(readmes.sort().flatMap(examplesOf))(
     "$title runs, and prints what it says",
     ({ folder, code, output }) => {
