@@ -16,7 +16,7 @@ export interface Zone {
 }
 
 /** Clocks go forward by `shift` (a gap: readings are left out), or back (readings come again). */
-export interface ZoneChange {
+interface ZoneChange {
   /** The first instant with the new offset. */
   readonly at: number;
   /** New offset minus old offset. */
