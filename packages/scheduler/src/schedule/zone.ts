@@ -70,8 +70,9 @@ function offsetFormat(timeZone: string): Intl.DateTimeFormat {
 
 /** Reads the end of `11/25/2026, GMT+05:45`; plain `GMT` is no offset (ECMA-402, `longOffset`). */
 function parseOffset(formatted: string): number {
-  const [, sign, hours = 0, minutes = 0, seconds = 0] =
-    /GMT(?:([+-])(\d\d):(\d\d)(?::(\d\d))?)?$/.exec(formatted) ?? [];
+  const offset = /GMT(?:([+-])(\d\d):(\d\d)(?::(\d\d))?)?$/.exec(formatted);
+  if (offset === null) throw new Error(`there is no offset in ${JSON.stringify(formatted)}`);
+  const [, sign, hours = 0, minutes = 0, seconds = 0] = offset;
   const size = (Number(hours) * 60 + Number(minutes)) * 60 + Number(seconds);
   return (sign === "-" ? -size : size) * SECOND_MS;
 }
