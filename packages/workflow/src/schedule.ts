@@ -18,7 +18,7 @@ export type OverlapPolicy = (typeof OVERLAP_POLICIES)[number];
  */
 export type MissedPolicy = "skip" | "once" | { readonly all: number };
 
-/** When a workflow starts by itself, and with which input; a plain value, with nothing left to default. */
+/** When a workflow starts by itself, and with which input: a value with nothing left to default. */
 export interface Schedule {
   /** Five fields, six with seconds in front, or a nickname such as `@daily`. */
   readonly expression: string;

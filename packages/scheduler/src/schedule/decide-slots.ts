@@ -11,7 +11,10 @@ import { checkLimit, dueSlots, slotId, type Timing } from "./due-slots.ts";
 //    that deserves a run goes without ("skip"), has its run wait ("queue-one": one run at most
 //    waits, and stands for the slots after it), or starts beside the other ("allow").
 
-/** What a decision depends on besides the schedule: read it in the transaction that writes the outcomes. */
+/**
+ * What a decision depends on besides the schedule. Read it in the transaction that writes the
+ * outcomes.
+ */
 export interface ScheduleState {
   /** Unique among schedules, and stable: it is part of every slot's id. */
   readonly id: string;

@@ -106,7 +106,10 @@ function windowOf(zone: string, from: number, to: number, stepMs: number): Windo
   return { zone, from, to, stepMs, readings, reached };
 }
 
-/** A slot of the calendar is when the clock first reaches a reading, of elapsed time whenever it shows it. */
+/**
+ * A slot of the calendar is when the clock first reaches a reading, one of elapsed time whenever the
+ * clock shows it.
+ */
 function slotsIn({ from, stepMs, readings, ...window }: Window, expression: string): string[] {
   const pattern = readPattern(expression);
   let reached = window.reached;
