@@ -1,3 +1,4 @@
 import { base } from "../../tsup.base.ts";
 
-export default base();
+// Shared chunks, so that an error class is the same one whichever entry threw it.
+export default base({ entry: ["src/index.ts", "src/testing/index.ts"], splitting: true });

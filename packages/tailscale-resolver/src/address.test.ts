@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { includesAddress, isTailnetIpv4 } from "./address.ts";
+import { includesAddress, isTailnetAddress, isTailnetIpv4, unmapped } from "./address.ts";
 
 describe("isTailnetIpv4", () => {
   test.for([
@@ -11,11 +11,41 @@ describe("isTailnetIpv4", () => {
     ["100.115.92.0", false],
     ["100.115.93.255", false],
     ["100.115.94.0", true],
+    ["100.100.100.100", false],
     ["192.168.1.4", false],
     ["fd7a:115c:a1e0::1", false],
     ["pop", false],
   ] as const)("says of %s: %s", ([ip, expected]) => {
     expect(isTailnetIpv4(ip)).toBe(expected);
+  });
+});
+
+describe("isTailnetAddress", () => {
+  test.for([
+    ["100.64.0.1", true],
+    ["::ffff:100.64.0.1", true],
+    ["fd7a:115c:a1e0::1", true],
+    ["FD7A:115C:A1E0:AB12::9", true],
+    ["fd7a:115c:a1e1::1", false],
+    ["fd7a:115c:a1e0::53", false],
+    ["::ffff:100.100.100.100", false],
+    ["::ffff:192.168.1.4", false],
+    ["127.0.0.1", false],
+    ["100.64.0.1:80", false],
+    ["", false],
+  ] as const)("says of %s: %s", ([ip, expected]) => {
+    expect(isTailnetAddress(ip)).toBe(expected);
+  });
+});
+
+describe("unmapped", () => {
+  test.for([
+    ["::ffff:100.64.0.1", "100.64.0.1"],
+    ["::FFFF:100.64.0.1", "100.64.0.1"],
+    ["100.64.0.1", "100.64.0.1"],
+    ["fd7a::ffff:6440:1", "fd7a::ffff:6440:1"],
+  ] as const)("turns %s into %s", ([ip, expected]) => {
+    expect(unmapped(ip)).toBe(expected);
   });
 });
 

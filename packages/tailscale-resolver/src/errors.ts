@@ -11,7 +11,7 @@ export type SourceErrorCode =
  *
  * `DAEMON_ABSENT`: tailscaled does not run, or not there. `NOT_INSTALLED`: there is no `tailscale`
  * command. `NO_PERMISSION`: this user may not ask. `DAEMON_HUNG`: no answer in time.
- * `BAD_RESPONSE`: an answer that is not a status.
+ * `BAD_RESPONSE`: an answer that is not one.
  */
 export class SourceError extends Error {
   override readonly name = "SourceError";
@@ -28,6 +28,8 @@ export class SourceError extends Error {
 export class AllSourcesFailedError extends AggregateError {
   override readonly name = "AllSourcesFailedError";
   readonly code = "ALL_SOURCES_FAILED";
+  /** `errors` with the names of their sources. */
+  readonly failures: readonly { source: string; error: unknown }[];
   constructor(failures: { source: string; error: unknown }[]) {
     const lines = failures.map(
       ({ source, error }) => `- ${source}: ${error instanceof Error ? error.message : error}`,
@@ -36,6 +38,7 @@ export class AllSourcesFailedError extends AggregateError {
       failures.map(({ error }) => error),
       `no source knows the tailnet; mending one of them is enough:\n${lines.join("\n")}`,
     );
+    this.failures = failures;
   }
 }
 
@@ -70,7 +73,7 @@ export class InvalidNameError extends Error {
   readonly input: string;
   constructor(input: string) {
     super(
-      `${JSON.stringify(input)} is not a node name: give the bare name, the full name or an IP address, without user, path or spaces`,
+      `${JSON.stringify(input.slice(0, 100))} is not a node name: give the bare name, the full name or an IP address, without user, path or spaces`,
     );
     this.input = input;
   }

@@ -1,3 +1,4 @@
+export { isTailnetAddress } from "./address.ts";
 export {
   createResolver,
   type ResolvedNode,
@@ -20,10 +21,18 @@ export {
   SourceError,
   type SourceErrorCode,
 } from "./errors.ts";
+export type { Pong } from "./local-api/ping.ts";
+export type { KnownCaller, RemoteEnd, UnknownCaller, WhoIs } from "./local-api/whois.ts";
 export { ownName } from "./own-name.ts";
+export type { Path } from "./path.ts";
 export type { ReadOptions, Source } from "./source.ts";
 export { type CliSourceOptions, cliSource } from "./sources/cli.ts";
 export { firstOf } from "./sources/first-of.ts";
-export { type LocalApiSourceOptions, localApiSource } from "./sources/local-api.ts";
+export {
+  type LocalApi,
+  type LocalApiSourceOptions,
+  localApiSource,
+  type PingOptions,
+} from "./sources/local-api.ts";
 export { staticSource } from "./sources/static.ts";
 export type { Peer, Status } from "./status.ts";

@@ -36,9 +36,28 @@ describe("parseStatus", () => {
       keyExpiresAt: new Date("2027-01-31T12:00:00Z"),
       tags: [],
       owner: "ada@example.org",
-      endpoint: "192.168.7.2:41641",
+      path: { kind: "direct", endpoint: "192.168.7.2:41641" },
       relay: "fra",
       self: false,
+    });
+  });
+
+  test("tells the way to a node while it is in use, and the home relay always", () => {
+    expect(peer(sampleStatus(), "nKilnCNTRL")).toMatchObject({
+      path: { kind: "relay", region: "fra" },
+      relay: "fra",
+    });
+    expect(peer(sampleStatus(), "nSixCNTRL")).toMatchObject({ path: undefined, relay: "fra" });
+    const relayed = {
+      ID: "n1",
+      DNSName: "far.",
+      Active: true,
+      Relay: "fra",
+      PeerRelay: "1.2.3.4:5",
+    };
+    expect(peer(sampleStatus({ Peer: { k: relayed } }), "n1")?.path).toEqual({
+      kind: "peer-relay",
+      endpoint: "1.2.3.4:5",
     });
   });
 
@@ -66,9 +85,11 @@ describe("parseStatus", () => {
   test("reads the document of a daemon that nobody logged in", () => {
     expect(parse(loggedOut())).toEqual({
       source: "test",
+      version: "1.102.3-tsample-gsample",
       state: "NeedsLogin",
       authUrl: "https://login.example/a/1",
       via: "direct",
+      suffix: "",
       self: undefined,
       peers: [],
     });
@@ -76,6 +97,7 @@ describe("parseStatus", () => {
 
   test.for([
     { title: "no peers", changes: { Peer: null } },
+    { title: "a peer that is null", changes: { Peer: { k: null } } },
     { title: "no users", changes: { User: null } },
     { title: "users of another shape", changes: { User: { "7001": "ada" } } },
     { title: "a suffix only in its older place", changes: { CurrentTailnet: null } },

@@ -1,7 +1,8 @@
 import { z } from "zod";
 import { isTailnetIpv4 } from "./address.ts";
-import { SourceError } from "./errors.ts";
+import { bareName, instant, parseJson } from "./go-json.ts";
 import { sanitiseHostName, shortName } from "./node-name.ts";
+import { pathOf } from "./path.ts";
 import type { Peer, Status } from "./status.ts";
 
 // The JSON of LocalAPI `status` and of `tailscale status --json`: tailscale ipn/ipnstate Status.
@@ -20,24 +21,27 @@ const peerSchema = z.object({
   UserID: userId,
   Tags: z.array(z.string()).catch([]),
   Online: flag,
+  Active: flag,
   LastSeen: text,
   Expired: flag,
   KeyExpiry: text,
   CurAddr: text,
   Relay: text,
+  PeerRelay: text,
   ExitNodeOption: flag,
   ShareeNode: flag,
   InNetworkMap: z.boolean().catch(true),
 });
 
 const statusSchema = z.object({
+  Version: text,
   BackendState: z.string(),
   AuthURL: text,
   TUN: z.boolean().catch(true), // absent before 1.36
   MagicDNSSuffix: text,
   CurrentTailnet: z.object({ MagicDNSSuffix: text }).nullish().catch(null),
   Self: peerSchema.nullish(),
-  Peer: z.record(z.string(), peerSchema).nullish(),
+  Peer: z.record(z.string(), peerSchema.nullable()).nullish(),
   User: z.record(z.string(), z.object({ LoginName: text }).catch({ LoginName: "" })).catch({}),
 });
 
@@ -51,43 +55,25 @@ type RawStatus = z.output<typeof statusSchema>;
  * @throws SourceError `BAD_RESPONSE` when it is not JSON, or not a status.
  */
 export function parseStatus(json: string, source: string): Status {
-  const raw = parseRaw(json, source);
-  const suffix = raw.CurrentTailnet?.MagicDNSSuffix || raw.MagicDNSSuffix;
-  const listed = Object.values(raw.Peer ?? {}).filter(isListed);
+  const raw = parseJson(json, { schema: statusSchema, source, what: "a status of tailscaled" });
+  const suffix = bareName(raw.CurrentTailnet?.MagicDNSSuffix || raw.MagicDNSSuffix);
+  const listed = Object.values(raw.Peer ?? {})
+    .filter((peer) => peer !== null)
+    .filter(isListed);
   const self = raw.Self && isListed(raw.Self) ? raw.Self : undefined;
   // Only where no node has a DNS name do host names count: they are not unique.
   const named = [...listed, ...(self ? [self] : [])].some(({ DNSName }) => DNSName);
-  const toPeer = peerReader({ suffix: bareName(suffix), byHostName: !named, users: raw.User });
+  const toPeer = peerReader({ suffix, byHostName: !named, users: raw.User });
   return {
     source,
+    version: raw.Version || undefined,
     state: raw.BackendState,
     authUrl: raw.AuthURL || undefined,
     via: raw.TUN ? "direct" : "proxy",
+    suffix,
     self: self && { ...toPeer(self), self: true },
     peers: listed.map(toPeer).filter(({ name }) => name !== ""),
   };
-}
-
-function parseRaw(json: string, source: string): RawStatus {
-  const unreadable = (why: string, cause: unknown) =>
-    new SourceError(
-      `${why}; try again, and if it stays, check that tailscaled itself answers there and is not newer than this package: ${String(cause).slice(0, 500)}`,
-      { code: "BAD_RESPONSE", source, cause },
-    );
-  let document: unknown;
-  try {
-    document = JSON.parse(json, keepDigits);
-  } catch (cause) {
-    throw unreadable(`the answer (${json.length} characters) is not JSON`, cause);
-  }
-  const parsed = statusSchema.safeParse(document);
-  if (parsed.success) return parsed.data;
-  throw unreadable("the answer is not a status of tailscaled", parsed.error);
-}
-
-/** User ids are int64: a number beyond 2^53 would be rounded, and miss its key in `User`. */
-function keepDigits(_key: string, value: unknown, context?: { source?: string }): unknown {
-  return Number.isInteger(value) && !Number.isSafeInteger(value) ? context?.source : value;
 }
 
 /**
@@ -118,19 +104,14 @@ function peerReader(tailnet: { suffix: string; byHostName: boolean; users: RawSt
       keyExpiresAt: instant(raw.KeyExpiry),
       tags: raw.Tags,
       owner: raw.Tags.length > 0 ? undefined : tailnet.users[raw.UserID]?.LoginName || undefined,
-      endpoint: raw.CurAddr || undefined,
+      // Relay is the home relay, whether it is in use or not.
+      path: pathOf({
+        direct: raw.CurAddr,
+        peerRelay: raw.PeerRelay,
+        relay: raw.Active ? raw.Relay : "",
+      }),
       relay: raw.Relay || undefined,
       self: false,
     };
   };
-}
-
-/** Lower case, without dots around: DNSName ends with one. */
-const bareName = (name: string | null | undefined): string =>
-  (name ?? "").toLowerCase().replace(/^\.+|\.+$/g, "");
-
-/** Go writes "never" as the year 1. */
-function instant(time: string): Date | undefined {
-  const date = new Date(time);
-  return date.getTime() > 0 ? date : undefined;
 }

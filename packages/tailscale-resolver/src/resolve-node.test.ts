@@ -1,4 +1,7 @@
+import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { isTailnetIpv4 } from "./address.ts";
+import { isResolveError } from "./errors.ts";
 import { normaliseName } from "./node-name.ts";
 import { parseStatus } from "./parse-status.ts";
 import { resolveNode } from "./resolve-node.ts";
@@ -104,6 +107,65 @@ describe("resolveNode", () => {
         message: expect.stringContaining("(n1)"),
       }),
     );
+  });
+
+  test("gives no other node's address, whatever a tailnet looks like", () => {
+    const own = "moss-lantern.ts.net";
+    // Few names and ids, so that they meet.
+    const domain = fc.constantFrom(own, "quiet-harbor.ts.net");
+    const seldom = fc.integer({ min: 0, max: 7 }).map((n) => n === 7);
+    const node = fc.record({
+      ID: fc.constantFrom("n1", "n2", "n3", "n4"),
+      HostName: fc.constantFrom("kiln", "anvil", "device-of-shared-to-user"),
+      DNSName: fc.oneof(
+        fc.constant(""),
+        fc.tuple(fc.constantFrom("kiln", "Anvil"), domain).map(([label, of]) => `${label}.${of}.`),
+      ),
+      TailscaleIPs: fc.option(
+        fc.array(
+          fc.constantFrom<string[]>(
+            "100.70.0.1",
+            "100.70.0.2",
+            "fd7a:115c:a1e0::3",
+            "100.115.92.4",
+          ),
+        ),
+      ),
+      Expired: seldom,
+      ShareeNode: seldom,
+      InNetworkMap: seldom.map((is) => !is),
+    });
+    const typed = fc.oneof(
+      fc.constantFrom("kiln", "ANVIL", "anvil."),
+      fc.tuple(fc.constantFrom("kiln", "anvil"), domain).map((parts) => parts.join(".")),
+    );
+    const reached = { resolved: 0, refused: 0 };
+    fc.assert(
+      fc.property(fc.array(node, { maxLength: 6 }), typed, (nodes, input) => {
+        const Peer = Object.fromEntries(nodes.map((each, index) => [`nodekey:${index}`, each]));
+        const wanted = input.toLowerCase().replace(/\.$/, "");
+        const fqdn = wanted.includes(".") ? `${wanted}.` : `${wanted}.${own}.`;
+        const meant = nodes.filter(
+          (each) => each.InNetworkMap && !each.ShareeNode && each.DNSName.toLowerCase() === fqdn,
+        );
+        try {
+          const { id, ip } = resolve(input, sampleStatus({ Peer }));
+          reached.resolved += 1;
+          expect(new Set(meant.map(({ ID }) => ID))).toEqual(new Set([id]));
+          expect(isTailnetIpv4(ip)).toBe(true);
+          expect(meant.some((each) => !each.Expired && each.TailscaleIPs?.includes(ip))).toBe(true);
+        } catch (error) {
+          if (!isResolveError(error)) throw error;
+          reached.refused += 1;
+          const ids = new Set(meant.map(({ ID }) => ID));
+          expect(error.code === "NOT_FOUND").toBe(ids.size === 0);
+          expect(error.code === "AMBIGUOUS").toBe(ids.size > 1);
+        }
+      }),
+      { numRuns: 2_000 },
+    );
+    // Both ends were reached often enough to say something.
+    expect(Math.min(reached.resolved, reached.refused)).toBeGreaterThan(100);
   });
 
   test("takes a node listed twice under one id for one node", () => {

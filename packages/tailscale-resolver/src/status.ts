@@ -1,3 +1,5 @@
+import type { Path } from "./path.ts";
+
 /**
  * What a source read: one machine's view of its tailnet, in our own words.
  *
@@ -7,6 +9,8 @@
 export interface Status {
   /** Name of the source that answered, for logs. */
   source: string;
+  /** tailscaled's version, for logs. */
+  version: string | undefined;
   /** tailscaled's `BackendState`; only `"Running"` vouches for the addresses. */
   state: string;
   /** Where a person logs this machine in, when the daemon waits for that. */
@@ -17,6 +21,8 @@ export interface Status {
    * route, to a stranger; only tailscaled's SOCKS5 or HTTP proxy gets there.
    */
   via: "direct" | "proxy";
+  /** What completes a label of our own tailnet to a full name: `tail1234.ts.net`; `""` when unknown. */
+  suffix: string;
   /** This machine; `undefined` when the source does not know (logged out, static without `self`). */
   self: Peer | undefined;
   /** The other machines, in the source's order. */
@@ -49,9 +55,9 @@ export interface Peer {
   tags: string[];
   /** Login name of the owner; `undefined` for tagged nodes, which have none. */
   owner: string | undefined;
-  /** `ip:port` of the direct path in use; `undefined` when idle or relayed. */
-  endpoint: string | undefined;
-  /** Code of its home relay (DERP region), also while the path is direct. */
+  /** The way to it; `undefined` when idle: nothing was sent to it in the last 45 seconds. */
+  path: Path | undefined;
+  /** Code of its home relay (DERP region), whatever the path. */
   relay: string | undefined;
   /** True for the machine that was asked. */
   self: boolean;

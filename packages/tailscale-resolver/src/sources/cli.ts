@@ -1,9 +1,9 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { text } from "node:stream/consumers";
 import { SourceError, type SourceErrorCode } from "../errors.ts";
 import { milliseconds } from "../milliseconds.ts";
 import { parseStatus } from "../parse-status.ts";
+import { readText } from "../read-text.ts";
 import type { Source } from "../source.ts";
 
 export interface CliSourceOptions {
@@ -26,7 +26,11 @@ export function cliSource({
       signal?.throwIfAborted();
       const timeout = AbortSignal.timeout(timeoutMs);
       try {
-        const exit = await run(command, signal ? AbortSignal.any([signal, timeout]) : timeout);
+        const exit = await run(
+          name,
+          command,
+          signal ? AbortSignal.any([signal, timeout]) : timeout,
+        );
         if (exit.code === 0) return parseStatus(exit.stdout, name);
         throw failedExit(name, { command, ...exit });
       } catch (error) {
@@ -44,7 +48,7 @@ interface Exit {
   stderr: string;
 }
 
-async function run(command: string, signal: AbortSignal): Promise<Exit> {
+async function run(source: string, command: string, signal: AbortSignal): Promise<Exit> {
   // Not execFile: that answers an abort with SIGTERM, whatever its killSignal.
   const child = spawn(command, ["status", "--json"], {
     stdio: ["ignore", "pipe", "pipe"],
@@ -54,12 +58,13 @@ async function run(command: string, signal: AbortSignal): Promise<Exit> {
   });
   try {
     const [stdout, stderr, [code]] = await Promise.all([
-      text(child.stdout),
-      text(child.stderr),
+      readText(child.stdout, source),
+      readText(child.stderr, source),
       once(child, "close"),
     ]);
     return { code, stdout, stderr };
   } finally {
+    child.kill("SIGKILL"); // it may have more to say than we read
     // A child of the killed command may still hold the other ends, and so this process.
     child.stdout.destroy();
     child.stderr.destroy();

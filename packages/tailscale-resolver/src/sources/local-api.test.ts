@@ -1,30 +1,28 @@
 import { once } from "node:events";
 import { chmod, link } from "node:fs/promises";
-import { get, type IncomingMessage, type ServerResponse } from "node:http";
+import { get, type IncomingMessage } from "node:http";
 import { createServer } from "node:net";
+import { pipeline, Readable } from "node:stream";
 import { text } from "node:stream/consumers";
 import { describe, expect, test } from "vitest";
-import { startFakeLocalApi } from "../testing/fake-local-api.ts";
+import { type FakeAnswer, sendJson, startFakeLocalApi } from "../testing/fake-local-api.ts";
 import { sampleStatus, toJson } from "../testing/sample-status.ts";
 import { localApiSource } from "./local-api.ts";
 
-const healthy = (response: ServerResponse) =>
-  void response.setHeader("content-type", "application/json").end(toJson(sampleStatus()));
-
 describe("localApiSource", () => {
   test("reads the status from a daemon that checks who asks", async () => {
-    await using daemon = await startFakeLocalApi(healthy);
+    await using daemon = await startFakeLocalApi();
     const status = await localApiSource({ socketPath: daemon.socketPath }).read();
     expect(status).toMatchObject({ source: "local-api", self: { name: "forge" } });
     expect(daemon.requests).toHaveLength(1);
   });
 
   test("is read through checks that Node's own headers do not pass", async () => {
-    await using daemon = await startFakeLocalApi(healthy);
+    await using daemon = await startFakeLocalApi();
     const path = "/localapi/v0/status";
     const [response] = await once(get({ socketPath: daemon.socketPath, path }), "response");
     expect(response.statusCode).toBe(403);
-    expect(await text(response as IncomingMessage)).toBe("invalid localapi request");
+    expect(await text(response as IncomingMessage)).toBe("invalid localapi request\n");
     expect(daemon.requests).toHaveLength(0);
   });
 
@@ -35,34 +33,71 @@ describe("localApiSource", () => {
         { ID: `n${n}`, DNSName: `node-${n}.moss-lantern.ts.net.`, Capabilities: ["x".repeat(500)] },
       ]),
     );
-    await using daemon = await startFakeLocalApi((response) => {
-      response.end(toJson(sampleStatus({ Peer })));
-    });
+    await using daemon = await startFakeLocalApi({ status: sendJson(sampleStatus({ Peer })) });
     const { peers } = await localApiSource({ socketPath: daemon.socketPath }).read();
     expect(peers).toHaveLength(2_000);
   });
 
+  test("stops reading what is too long for a status, and hangs up", async () => {
+    let sent = 0;
+    const hungUp = Promise.withResolvers<void>();
+    await using daemon = await startFakeLocalApi({
+      status: (response) => {
+        const endless = new Readable({
+          read() {
+            sent += 1_048_576;
+            this.push(Buffer.alloc(1_048_576, " "));
+          },
+        });
+        pipeline(endless, response, () => hungUp.resolve());
+      },
+    });
+    const source = localApiSource({ socketPath: daemon.socketPath, timeoutMs: 20_000 });
+    await expect(source.read()).rejects.toMatchObject({
+      code: "BAD_RESPONSE",
+      message: expect.stringContaining("longer than 33554432 bytes"),
+    });
+    await hungUp.promise;
+    expect(sent).toBeLessThan(64 * 1_048_576);
+  });
+
   test("reads a status without peers", async () => {
-    await using daemon = await startFakeLocalApi((response) => {
-      response.end(toJson(sampleStatus({ Peer: null })));
+    await using daemon = await startFakeLocalApi({
+      status: sendJson(sampleStatus({ Peer: null })),
     });
     expect((await localApiSource({ socketPath: daemon.socketPath }).read()).peers).toEqual([]);
   });
 
-  test.for<{ title: string; answer: (response: ServerResponse) => void; failure: object }>([
+  test.for<{ title: string; answer: FakeAnswer; failure: object }>([
     {
       title: "an answer of 403 as a lack of permission",
-      answer: (response) => response.writeHead(403).end("status access denied"),
+      answer: (response) => void response.writeHead(403).end("status access denied"),
       failure: { code: "NO_PERMISSION", message: expect.stringContaining("status access denied") },
     },
     {
-      title: "an answer of 500 as no status",
-      answer: (response) => response.writeHead(500).end('{"error": "no backend"}'),
-      failure: { code: "BAD_RESPONSE", message: expect.stringContaining("no backend") },
+      title: "another user's session on Windows as a lack of permission",
+      answer: (response) =>
+        void response.writeHead(401).end("Tailscale already in use by EMBER\\ada"),
+      failure: { code: "NO_PERMISSION", message: expect.stringContaining("already in use") },
+    },
+    {
+      title: "what only a proxy adds to a request as no lack of permission",
+      answer: (response) => void response.writeHead(403).end("invalid localapi request\n"),
+      failure: { code: "BAD_RESPONSE", message: expect.stringContaining("not through a proxy") },
+    },
+    {
+      title: "an answer of 500 as no status, with its text",
+      answer: (response) => void response.writeHead(500).end('{"error": "no backend"}'),
+      failure: { code: "BAD_RESPONSE", message: expect.stringMatching(/HTTP 500: no backend$/) },
+    },
+    {
+      title: "an answer of 500 as older daemons write it",
+      answer: (response) => void response.writeHead(500).end('{"Error": "no backend"}'),
+      failure: { code: "BAD_RESPONSE", message: expect.stringMatching(/HTTP 500: no backend$/) },
     },
     {
       title: "truncated JSON as no status",
-      answer: (response) => response.end(toJson(sampleStatus()).slice(0, 400)),
+      answer: (response) => void response.end(toJson(sampleStatus()).slice(0, 400)),
       failure: { code: "BAD_RESPONSE", cause: expect.any(SyntaxError) },
     },
     {
@@ -85,7 +120,7 @@ describe("localApiSource", () => {
       failure: { code: "DAEMON_HUNG" },
     },
   ])("reports $title", async ({ answer, failure }) => {
-    await using daemon = await startFakeLocalApi(answer);
+    await using daemon = await startFakeLocalApi({ status: answer });
     const source = localApiSource({ socketPath: daemon.socketPath, timeoutMs: 100 });
     await expect(source.read()).rejects.toMatchObject({ source: "local-api", ...failure });
   });
@@ -99,7 +134,7 @@ describe("localApiSource", () => {
   });
 
   test("reports a socket that nobody listens on as an absent daemon", async () => {
-    await using daemon = await startFakeLocalApi(healthy);
+    await using daemon = await startFakeLocalApi();
     const leftover = `${daemon.socketPath}.leftover`;
     const died = createServer().listen(`${daemon.socketPath}.died`);
     await once(died, "listening");
@@ -114,25 +149,30 @@ describe("localApiSource", () => {
   });
 
   test("reports a socket that this user may not open as a lack of permission", async () => {
-    await using daemon = await startFakeLocalApi(healthy);
+    await using daemon = await startFakeLocalApi();
     await chmod(daemon.socketPath, 0);
-    // Modes do not bind root, so root asks as nobody. The connect happens within the call.
+    // Modes do not bind root, so root asks as nobody.
     const root = process.geteuid?.() === 0;
     if (root) process.seteuid?.(65534);
-    const read = localApiSource({ socketPath: daemon.socketPath }).read();
-    if (root) process.seteuid?.(0);
-    await expect(read).rejects.toMatchObject({
-      code: "NO_PERMISSION",
-      cause: { code: "EACCES" },
-    });
+    try {
+      const read = localApiSource({ socketPath: daemon.socketPath }).read();
+      await expect(read).rejects.toMatchObject({
+        code: "NO_PERMISSION",
+        cause: { code: "EACCES" },
+      });
+    } finally {
+      if (root) process.seteuid?.(0);
+    }
   });
 
   test("ends the exchange when it is called off, with the signal's reason", async () => {
     const stop = new AbortController();
     const closed: Promise<unknown>[] = [];
-    await using daemon = await startFakeLocalApi((response) => {
-      closed.push(once(response, "close"));
-      stop.abort(new Error("called off"));
+    await using daemon = await startFakeLocalApi({
+      status: (response) => {
+        closed.push(once(response, "close"));
+        stop.abort(new Error("called off"));
+      },
     });
     const source = localApiSource({ socketPath: daemon.socketPath });
     await expect(source.read({ signal: stop.signal })).rejects.toThrow("called off");
@@ -141,7 +181,7 @@ describe("localApiSource", () => {
   });
 
   test("does not connect for a caller who has already given up", async () => {
-    await using daemon = await startFakeLocalApi(healthy);
+    await using daemon = await startFakeLocalApi();
     const signal = AbortSignal.abort(new Error("gone"));
     const source = localApiSource({ socketPath: daemon.socketPath });
     await expect(source.read({ signal })).rejects.toThrow("gone");

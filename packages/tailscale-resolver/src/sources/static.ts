@@ -27,9 +27,11 @@ export function staticSource(
   }
   const status: Status = {
     source: "static",
+    version: undefined,
     state: "Running",
     authUrl: undefined,
     via: "direct",
+    suffix: "",
     self: peers.find((peer) => peer.self),
     peers: peers.filter((peer) => !peer.self),
   };
@@ -63,7 +65,7 @@ function toPeer(key: string, address: string, self: string | undefined): Peer {
     keyExpiresAt: undefined,
     tags: [],
     owner: undefined,
-    endpoint: undefined,
+    path: undefined,
     relay: undefined,
     self: name === self,
   };

@@ -36,6 +36,7 @@ const peers = [
   node("nKilnCNTRL", "kiln", "kiln", {
     TailscaleIPs: ["100.70.0.4"],
     UserID: 26059037925131999n,
+    Active: true,
     Tags: ["tag:agent"],
     CapMap: { "https://tailscale.com/cap/file-sharing": null },
   }),
@@ -69,8 +70,8 @@ const peers = [
 /**
  * A status document as tailscaled writes it, with one node for every situation a name can be in.
  *
- * forge (this machine) · anvil (online) · anvil-1 (same host name, offline) · kiln (tagged, owner
- * id beyond 2^53) · old-laptop (expired; host name "Ada's MacBook") · six (IPv6 only) · drift (no
+ * forge (this machine) · anvil (online, direct path) · anvil-1 (same host name, offline) · kiln (tagged, owner
+ * id beyond 2^53, relayed) · old-laptop (expired; host name "Ada's MacBook") · six (IPv6 only) · drift (no
  * address) · astray (address outside of the range) · from another tailnet: kiln and printer · a
  * sharee · a ghost · a Mullvad exit.
  *

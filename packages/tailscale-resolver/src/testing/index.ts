@@ -1,0 +1,9 @@
+export {
+  type FakeAnswer,
+  type FakeAnswers,
+  type FakeLocalApi,
+  sendJson,
+  startFakeLocalApi,
+} from "./fake-local-api.ts";
+export { loggedOut, sampleStatus, toJson } from "./sample-status.ts";
+export { sampleWhoIs } from "./sample-whois.ts";
