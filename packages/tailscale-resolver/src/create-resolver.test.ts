@@ -1,10 +1,12 @@
-import { describe, expect, test } from "vitest";
+import { describe, expect, onTestFinished, test } from "vitest";
 import { createResolver, type ResolverOptions } from "./create-resolver.ts";
 import { SourceError } from "./errors.ts";
+import { type MagicDnsOptions, magicDns } from "./magic-dns.ts";
 import { parseStatus } from "./parse-status.ts";
 import type { Source } from "./source.ts";
 import { staticSource } from "./sources/static.ts";
 import type { Status } from "./status.ts";
+import { type NameAnswer, startFakeNameServer } from "./testing/fake-name-server.ts";
 import { sampleStatus, toJson } from "./testing/sample-status.ts";
 
 const away = new SourceError("the daemon is away", { code: "DAEMON_ABSENT", source: "scripted" });
@@ -41,6 +43,7 @@ describe("createResolver", () => {
       tags: ["tag:agent"],
       self: false,
       via: "direct",
+      localAddress: "100.70.0.1",
       source: "scripted",
       ageMs: 0,
       stale: false,
@@ -50,7 +53,10 @@ describe("createResolver", () => {
   test("says when only a proxy reaches the address", async () => {
     const { resolver, script } = setUp();
     script.answer = sampleStatus({ TUN: false });
-    expect((await resolver.resolve("anvil")).via).toBe("proxy");
+    expect(await resolver.resolve("anvil")).toMatchObject({
+      via: "proxy",
+      localAddress: undefined,
+    });
   });
 
   test("lists peers by names that it resolves", async () => {
@@ -115,12 +121,14 @@ describe("createResolver", () => {
     await expect(answer).rejects.toThrow("no time");
   });
 
-  test.for([{ ttlMs: -1 }, { ttlMs: Number.NaN }, { maxStaleMs: Number.POSITIVE_INFINITY }])(
-    "refuses %j when it is created",
-    (options) => {
-      expect(() => setUp(options)).toThrow(RangeError);
-    },
-  );
+  test.for([
+    { ttlMs: -1 },
+    { ttlMs: Number.NaN },
+    { maxStaleMs: Number.POSITIVE_INFINITY },
+    { patienceMs: -1 },
+  ])("refuses %j when it is created", (options) => {
+    expect(() => setUp(options)).toThrow(RangeError);
+  });
 });
 
 describe("while the source fails", () => {
@@ -132,11 +140,15 @@ describe("while the source fails", () => {
     return { resolver, script };
   }
 
-  test("the failure is thrown when there was no answer before", async () => {
-    const { resolver, script } = setUp();
+  test("the failure is thrown when there was no answer before, also once per time to live", async () => {
+    const { resolver, script } = setUp({ ttlMs: 3_000 });
     script.answer = away;
     await expect(resolver.resolve("anvil")).rejects.toBe(away);
+    script.clockMs += 2_999;
+    await expect(resolver.resolve("anvil")).rejects.toBe(away);
+    expect(script.reads).toBe(1);
     script.answer = sampleStatus();
+    script.clockMs += 1;
     expect((await resolver.resolve("anvil")).stale).toBe(false);
   });
 
@@ -223,5 +235,168 @@ describe("while the source fails", () => {
     await new Promise(setImmediate);
     expect(await resolver.resolve("anvil")).toMatchObject({ ip: "127.0.0.3", stale: false });
     expect(reads).toHaveLength(3);
+  });
+});
+
+describe("while the source hangs", () => {
+  /** One good answer, and silence after it. */
+  async function afterOneAnswer(patienceMs: number) {
+    const calledOff: unknown[] = [];
+    let reads = 0;
+    const source: Source = {
+      name: "hanging",
+      read: ({ signal } = {}) => {
+        reads += 1;
+        if (reads === 1) return Promise.resolve(parseStatus(toJson(sampleStatus()), "hanging"));
+        return new Promise((_, reject) => {
+          signal?.addEventListener("abort", () => {
+            calledOff.push(signal.reason);
+            reject(signal.reason);
+          });
+        });
+      },
+    };
+    let clockMs = 0;
+    const resolver = createResolver({ source, patienceMs, now: () => clockMs });
+    await resolver.resolve("anvil");
+    clockMs += 5_000;
+    return { resolver, calledOff };
+  }
+
+  test("the last good address is given to who would not wait for its timeout", async () => {
+    const { resolver, calledOff } = await afterOneAnswer(20);
+    const node = await resolver.resolve("anvil", { signal: AbortSignal.timeout(5_000) });
+    expect(node).toMatchObject({ ip: "100.70.0.2", stale: true, ageMs: 5_000 });
+    expect(calledOff).toHaveLength(1);
+  });
+
+  test("a node that the old status does not have is the daemon's failure", async () => {
+    const { resolver } = await afterOneAnswer(20);
+    await expect(resolver.resolve("newcomer")).rejects.toMatchObject({ code: "DAEMON_HUNG" });
+  });
+
+  test("a caller who gives up sooner gets the signal's reason", async () => {
+    const { resolver } = await afterOneAnswer(60_000);
+    const giveUp = new AbortController();
+    const answer = resolver.resolve("anvil", { signal: giveUp.signal });
+    giveUp.abort(new Error("no time"));
+    await expect(answer).rejects.toThrow("no time");
+  });
+
+  test("the list of peers waits, since it is never old", async () => {
+    const { resolver } = await afterOneAnswer(0);
+    const giveUp = new AbortController();
+    const peers = resolver.peers({ signal: giveUp.signal });
+    expect((await resolver.resolve("anvil")).stale).toBe(true);
+    giveUp.abort(new Error("no time"));
+    await expect(peers).rejects.toThrow("no time");
+  });
+});
+
+describe("with a name server", () => {
+  const names: Record<string, NameAnswer> = {
+    "anvil.moss-lantern.ts.net": "100.70.0.2",
+    "kiln.quiet-harbor.ts.net": "100.99.0.1",
+    "newcomer.moss-lantern.ts.net": "100.70.0.77",
+    "gone.moss-lantern.ts.net": "NXDOMAIN",
+    "mute.moss-lantern.ts.net": "SILENCE",
+  };
+
+  /** A source that is away, and a name server that has the nodes. */
+  async function setUpWith(options: Pick<MagicDnsOptions, "suffix" | "timeoutMs"> = {}) {
+    const dns = await startFakeNameServer(names);
+    onTestFinished(() => dns[Symbol.asyncDispose]());
+    const nameServer = magicDns({ server: dns.server, timeoutMs: 2_000, ...options });
+    return { dns, ...setUp({ nameServer, maxStaleMs: 60_000 }) };
+  }
+
+  test("it is not asked while the source answers, not even for an unknown name", async () => {
+    const { resolver, dns } = await setUpWith();
+    expect(await resolver.resolve("anvil")).toMatchObject({ source: "scripted" });
+    await expect(resolver.resolve("newcomer")).rejects.toMatchObject({ code: "NOT_FOUND" });
+    expect(dns.asked).toEqual([]);
+  });
+
+  test("it is not asked when the daemon says that it is stopped", async () => {
+    const { resolver, script, dns } = await setUpWith();
+    script.answer = sampleStatus({ BackendState: "Stopped" });
+    await expect(resolver.resolve("anvil")).rejects.toMatchObject({ code: "NOT_RUNNING" });
+    expect(dns.asked).toEqual([]);
+  });
+
+  test("it gives the address when the source fails, and tells nothing else", async () => {
+    const { resolver, script } = await setUpWith({ suffix: "Moss-Lantern.ts.net." });
+    script.answer = away;
+    expect(await resolver.resolve("Anvil")).toEqual({
+      ip: "100.70.0.2",
+      family: 4,
+      name: "anvil",
+      id: undefined,
+      fqdn: "anvil.moss-lantern.ts.net",
+      online: undefined,
+      lastSeen: undefined,
+      tags: [],
+      self: undefined,
+      via: "direct",
+      localAddress: undefined,
+      source: "magic-dns",
+      ageMs: 0,
+      stale: false,
+    });
+  });
+
+  test("it comes before the last good status, and completes labels with what that told", async () => {
+    const { resolver, script, dns } = await setUpWith();
+    await resolver.resolve("anvil");
+    script.answer = away;
+    script.clockMs += 600_000; // also when that is too old to serve
+    expect(await resolver.resolve("newcomer")).toMatchObject({ ip: "100.70.0.77", stale: false });
+    expect(dns.asked).toEqual(["newcomer.moss-lantern.ts.net"]);
+  });
+
+  test("it is asked for the full name of a node that is shared in", async () => {
+    const { resolver, script } = await setUpWith();
+    script.answer = away;
+    expect(await resolver.resolve("kiln.quiet-harbor.ts.net")).toMatchObject({ ip: "100.99.0.1" });
+  });
+
+  test("the last good status serves when it has no answer either", async () => {
+    const { resolver, script } = await setUpWith();
+    await resolver.resolve("anvil");
+    script.answer = away;
+    script.clockMs += 5_000;
+    expect(await resolver.resolve("kiln")).toMatchObject({ ip: "100.70.0.4", stale: true });
+  });
+
+  test.for(["anvil", "100.70.0.2"])(
+    "it is not asked for %s before the suffix is known",
+    async (name) => {
+      const { resolver, script, dns } = await setUpWith();
+      script.answer = away;
+      await expect(resolver.resolve(name)).rejects.toBe(away);
+      expect(dns.asked).toEqual([]);
+    },
+  );
+
+  test("both failures are told when nothing is left", async () => {
+    const { resolver, script } = await setUpWith({ suffix: "moss-lantern.ts.net" });
+    script.answer = away;
+    await expect(resolver.resolve("gone")).rejects.toMatchObject({
+      code: "ALL_SOURCES_FAILED",
+      failures: [{ source: "scripted" }, { source: "magic-dns" }],
+      message: expect.stringMatching(/\n- scripted: the daemon is away\n- magic-dns: .*ENOTFOUND/),
+    });
+  });
+
+  test("one that is silent is asked once per time to live", async () => {
+    const { resolver, script, dns } = await setUpWith({ timeoutMs: 50 });
+    await resolver.resolve("anvil");
+    script.answer = away;
+    script.clockMs += 5_000;
+    await expect(resolver.resolve("mute")).rejects.toMatchObject({ code: "ALL_SOURCES_FAILED" });
+    expect(await resolver.resolve("anvil")).toMatchObject({ stale: true });
+    expect(dns.asked).toEqual(["mute.moss-lantern.ts.net"]);
+    script.clockMs += 3_000;
+    expect(await resolver.resolve("anvil")).toMatchObject({ source: "magic-dns", stale: false });
   });
 });

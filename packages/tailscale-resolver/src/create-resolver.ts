@@ -1,43 +1,39 @@
-import { SelfUnknownError } from "./errors.ts";
+import { isIP } from "node:net";
+import { AllSourcesFailedError, SelfUnknownError } from "./errors.ts";
+import type { NameServer } from "./magic-dns.ts";
 import { milliseconds } from "./milliseconds.ts";
-import { normaliseName } from "./node-name.ts";
-import { requireRunning, resolveNode } from "./resolve-node.ts";
+import { createNameLookup } from "./name-lookup.ts";
+import { fullName, normaliseName } from "./node-name.ts";
+import { requireRunning } from "./resolve-node.ts";
+import { fromNameServer, fromStatus, type ResolvedNode } from "./resolved-node.ts";
 import type { ReadOptions, Source } from "./source.ts";
 import type { Peer, Status } from "./status.ts";
 import { createStatusCache } from "./status-cache.ts";
 
 export interface ResolverOptions {
   source: Source;
+  /** Asked by `resolve` when the source fails, before the last good status is. Default: none. */
+  nameServer?: NameServer | undefined;
   /** How long a status serves before the source is asked again; default 3 000, 0 asks every time. */
   ttlMs?: number;
   /** How old the last good status may be when the source fails; default 60 000. */
   maxStaleMs?: number;
+  /**
+   * How long `resolve` waits for the source when the last good status can serve; default 500.
+   * Otherwise the source's own timeout counts.
+   */
+  patienceMs?: number;
   /** Clock in milliseconds; must not run backwards. Default `performance.now`. */
   now?: () => number;
-}
-
-/** The answer to "where is that node?". */
-export interface ResolvedNode
-  extends Pick<Peer, "name" | "id" | "fqdn" | "online" | "lastSeen" | "tags" | "self"> {
-  /** IPv4 address, to connect to as it is. */
-  ip: string;
-  family: 4;
-  /** `"proxy"`: a plain connect would miss the tailnet. See {@link Status.via}. */
-  via: Status["via"];
-  /** Name of the source that answered. */
-  source: string;
-  /** Age of the status in milliseconds. */
-  ageMs: number;
-  /** The source failed just now, and this is what it said last. */
-  stale: boolean;
 }
 
 export interface Resolver {
   /**
    * Finds the tailnet IPv4 address of a node.
    *
-   * An offline node resolves, with `online: false`. While the source fails, the last good answer is
-   * given, flagged `stale`; it can only confirm a node, so in all other cases the failure is thrown.
+   * An offline node resolves, with `online: false`. When the source fails, the name server is asked,
+   * if there is one, then the last good status, flagged `stale`; both can only confirm a node, so in
+   * all other cases the failure is thrown.
    *
    * @param name - Label in our own tailnet, FQDN, or an IP address of a node; case does not matter.
    * @throws ResolveError, one of the errors of this package.
@@ -57,22 +53,28 @@ export interface Resolver {
   self(options?: ReadOptions): Promise<Peer>;
 }
 
-/** Creates a resolver over a source, with a short cache. It holds no socket, process or timer. */
+/** Creates a resolver over a source, with a short cache. It holds no socket or process. */
 export function createResolver({
   source,
+  nameServer,
   ttlMs = 3_000,
   maxStaleMs = 60_000,
+  patienceMs = 500,
   now = () => performance.now(),
 }: ResolverOptions): Resolver {
   const latest = createStatusCache({
     source,
     ttlMs: milliseconds("ttlMs", ttlMs, 0),
     maxStaleMs: milliseconds("maxStaleMs", maxStaleMs, 0),
+    patienceMs: milliseconds("patienceMs", patienceMs, 0),
     now,
   });
+  const lookup = nameServer && createNameLookup({ nameServer, retryMs: ttlMs, now });
+  // Outlives the status that told it: a tailnet is not renamed while its daemon is away.
+  let suffix = nameServer?.suffix ?? "";
 
   async function current(signal: AbortSignal | undefined): Promise<Status> {
-    const { status, failure } = await latest(signal);
+    const { status, failure } = await latest({ signal });
     if (failure) throw failure.error;
     requireRunning(status);
     return status;
@@ -81,27 +83,30 @@ export function createResolver({
   return {
     async resolve(name, { signal } = {}) {
       const wanted = normaliseName(name);
-      const { status, ageMs, failure } = await latest(signal);
-      try {
-        const node = resolveNode(status, wanted);
-        return {
-          ip: node.ip,
-          family: 4,
-          name: node.name,
-          id: node.id,
-          fqdn: node.fqdn,
-          online: node.online,
-          lastSeen: node.lastSeen,
-          tags: node.tags,
-          self: node.self,
-          via: status.via,
-          source: status.source,
-          ageMs,
-          stale: failure !== undefined,
-        };
-      } catch (error) {
-        throw failure ? failure.error : error;
+      const snapshot = await latest({ signal, mayBeStale: true });
+      const { status, failure } = snapshot;
+      if (status?.suffix) suffix = status.suffix;
+      if (!failure) return fromStatus(status, wanted, { ageMs: snapshot.ageMs, stale: false });
+
+      const failures = [{ source: source.name, error: failure.error }];
+      const fqdn = isIP(wanted) ? undefined : fullName(wanted, suffix);
+      if (lookup && fqdn) {
+        try {
+          const ip = await lookup(fqdn, signal);
+          return fromNameServer({ ip, fqdn, suffix, source: nameServer.name });
+        } catch (error) {
+          signal?.throwIfAborted();
+          failures.push({ source: nameServer.name, error });
+        }
       }
+      if (status) {
+        try {
+          return fromStatus(status, wanted, { ageMs: snapshot.ageMs, stale: true });
+        } catch {
+          // What an old status does not have may be there by now.
+        }
+      }
+      throw failures.length > 1 ? new AllSourcesFailedError(failures) : failure.error;
     },
     async peers({ signal } = {}) {
       return [...(await current(signal)).peers];

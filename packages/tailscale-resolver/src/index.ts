@@ -1,10 +1,5 @@
 export { isTailnetAddress } from "./address.ts";
-export {
-  createResolver,
-  type ResolvedNode,
-  type Resolver,
-  type ResolverOptions,
-} from "./create-resolver.ts";
+export { createResolver, type Resolver, type ResolverOptions } from "./create-resolver.ts";
 export {
   AddressOutOfRangeError,
   AllSourcesFailedError,
@@ -23,8 +18,10 @@ export {
 } from "./errors.ts";
 export type { Pong } from "./local-api/ping.ts";
 export type { KnownCaller, RemoteEnd, UnknownCaller, WhoIs } from "./local-api/whois.ts";
+export { type MagicDnsOptions, magicDns, type NameServer } from "./magic-dns.ts";
 export { ownName } from "./own-name.ts";
 export type { Path } from "./path.ts";
+export type { ResolvedNode } from "./resolved-node.ts";
 export type { ReadOptions, Source } from "./source.ts";
 export { type CliSourceOptions, cliSource } from "./sources/cli.ts";
 export { firstOf } from "./sources/first-of.ts";

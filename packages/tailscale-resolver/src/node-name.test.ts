@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { InvalidNameError } from "./errors.ts";
-import { normaliseName, sanitiseHostName, shortName } from "./node-name.ts";
+import { fullName, normaliseName, sanitiseHostName, shortName } from "./node-name.ts";
 
 describe("normaliseName", () => {
   test.for([
@@ -15,12 +15,19 @@ describe("normaliseName", () => {
     expect(normaliseName(input)).toBe(name);
   });
 
-  test.for(["", "  ", ".", "two words", "a\tb", "ada@anvil", "anvil/path", "http://anvil"])(
-    "refuses %j",
-    (input) => {
-      expect(() => normaliseName(input)).toThrow(InvalidNameError);
-    },
-  );
+  test.for([
+    "",
+    "  ",
+    ".",
+    "two words",
+    "a\tb",
+    "ada@anvil",
+    "anvil/path",
+    "http://anvil",
+    "a".repeat(254),
+  ])("refuses %j", (input) => {
+    expect(() => normaliseName(input)).toThrow(InvalidNameError);
+  });
 });
 
 describe("shortName", () => {
@@ -38,6 +45,16 @@ describe("shortName", () => {
     { title: "a name equal to the suffix", fqdn: "forge", suffix: "forge", name: "forge" },
   ])("knows $title as $name", ({ fqdn, suffix, name }) => {
     expect(shortName(fqdn, suffix)).toBe(name);
+  });
+});
+
+describe("fullName", () => {
+  test.for([
+    { name: "anvil", suffix: "a.ts.net", full: "anvil.a.ts.net" },
+    { name: "anvil.b.ts.net", suffix: "a.ts.net", full: "anvil.b.ts.net" },
+    { name: "anvil", suffix: "", full: undefined },
+  ])("completes $name with the suffix $suffix", ({ name, suffix, full }) => {
+    expect(fullName(name, suffix)).toBe(full);
   });
 });
 

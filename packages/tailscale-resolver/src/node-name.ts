@@ -2,6 +2,9 @@ import { isIP } from "node:net";
 import { domainToASCII } from "node:url";
 import { InvalidNameError } from "./errors.ts";
 
+/** Longest name that DNS knows. */
+const MAX_LENGTH = 253;
+
 /**
  * Brings a typed name into the form that nodes are compared in: trimmed, lower case, without one
  * final dot, international labels as `xn--`. An IP literal stays as it is.
@@ -14,7 +17,8 @@ export function normaliseName(input: string): string {
   // The URL parser behind domainToASCII would turn a node called "7" into "0.0.0.7".
   const ascii = /\P{ASCII}/u.test(trimmed) ? domainToASCII(trimmed) : trimmed.toLowerCase();
   const name = ascii.replace(/\.$/, "");
-  if (name === "" || /[\s/@]/.test(name)) throw new InvalidNameError(input);
+  if (name === "" || name.length > MAX_LENGTH || /[\s/@]/.test(name))
+    throw new InvalidNameError(input);
   return name;
 }
 
@@ -32,6 +36,12 @@ export function shortName(fqdn: string, suffix: string): string {
   if (suffix === "" || !fqdn.endsWith(`.${suffix}`)) return fqdn;
   const label = fqdn.slice(0, -suffix.length - 1);
   return label.includes(".") ? fqdn : label;
+}
+
+/** The full name of a name as it was typed; `undefined` for a label when the suffix is not known. */
+export function fullName(name: string, suffix: string): string | undefined {
+  if (name.includes(".")) return name;
+  return suffix === "" ? undefined : `${name}.${suffix}`;
 }
 
 /** A host name as the control server would make a label of it: tailscale util/dnsname. */

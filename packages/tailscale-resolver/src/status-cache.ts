@@ -1,53 +1,81 @@
+import { SourceError } from "./errors.ts";
 import { singleFlight } from "./single-flight.ts";
-import type { Source } from "./source.ts";
+import type { ReadOptions, Source } from "./source.ts";
 import type { Status } from "./status.ts";
 
-/** A status with its age, and the failure of the latest read if that left us with an older one. */
-export interface Snapshot {
-  status: Status;
-  /** Since the read began. */
-  ageMs: number;
-  failure: { error: unknown } | undefined;
+/** What is known now: a new status, the last good one and why there is none newer, or only that. */
+export type Snapshot =
+  | { status: Status; ageMs: number; failure: undefined }
+  | { status: Status; ageMs: number; failure: { error: unknown } }
+  | { status: undefined; failure: { error: unknown } };
+
+export interface SnapshotOptions extends ReadOptions {
+  /** Whether the last good status would do, should a new one take longer than `patienceMs`. */
+  mayBeStale?: boolean;
 }
+
+/** How a read ended, and when: a status counts from its beginning, a failure from its end. */
+type Reading = { status: Status; at: number } | { error: unknown; at: number };
 
 /**
  * Keeps the latest status of a source.
  *
  * It is read again when it is older than `ttlMs`, by one read for all who wait. When that fails,
  * the last good one serves until it is `maxStaleMs` old, and the next try is `ttlMs` later: a daemon
- * that hangs then costs one timeout per `ttlMs`, not one per call.
+ * that hangs then costs one timeout per `ttlMs`, not one per call. A caller with less time than that
+ * timeout would never see its end, hence `patienceMs`.
  */
 export function createStatusCache(options: {
   source: Source;
   ttlMs: number;
   maxStaleMs: number;
+  patienceMs: number;
   now: () => number;
-}): (signal?: AbortSignal) => Promise<Snapshot> {
-  const { source, ttlMs, maxStaleMs, now } = options;
-  let good: { status: Status; readAt: number } | undefined;
-  let failure: { error: unknown; failedAt: number } | undefined;
+}): (options?: SnapshotOptions) => Promise<Snapshot> {
+  const { source, ttlMs, maxStaleMs, patienceMs, now } = options;
+  let latest: Reading | undefined;
+  let good: { status: Status; at: number } | undefined;
 
-  const refresh = singleFlight(async (signal) => {
-    const readAt = now();
+  const read = singleFlight(async (signal): Promise<Reading> => {
+    const at = now();
     try {
       const status = await source.read({ signal });
       signal.throwIfAborted();
-      good = { status, readAt };
-      failure = undefined;
+      good = { status, at };
+      latest = good;
     } catch (error) {
       // Nobody waits any more: that the read was called off says nothing about the daemon.
       signal.throwIfAborted();
-      failure = { error, failedAt: now() };
+      latest = { error, at: now() };
     }
+    return latest;
   });
 
-  const usable = () => (good && (!failure || now() - good.readAt <= maxStaleMs) ? good : undefined);
+  async function readWithPatience(signal: AbortSignal | undefined): Promise<Reading> {
+    const patience = AbortSignal.timeout(patienceMs);
+    try {
+      return await read(signal ? AbortSignal.any([signal, patience]) : patience);
+    } catch (error) {
+      if (signal?.aborted || !patience.aborted) throw error;
+      const message = `${source.name} has no new status after ${patienceMs} ms: tailscaled is starting or stuck; see its log`;
+      const hung = new SourceError(message, { code: "DAEMON_HUNG", source: source.name });
+      return { error: hung, at: now() };
+    }
+  }
 
-  return async (signal) => {
-    const checkedAt = failure?.failedAt ?? good?.readAt ?? Number.NEGATIVE_INFINITY;
-    if (!usable() || now() - checkedAt >= ttlMs) await refresh(signal);
-    const latest = usable();
-    if (!latest) throw failure?.error;
-    return { status: latest.status, ageMs: now() - latest.readAt, failure };
+  const servable = () => (good && now() - good.at <= maxStaleMs ? good : undefined);
+
+  return async ({ signal, mayBeStale = false } = {}) => {
+    const reading =
+      latest && now() - latest.at < ttlMs
+        ? latest
+        : await (mayBeStale && servable() ? readWithPatience(signal) : read(signal));
+    if ("status" in reading) {
+      return { status: reading.status, ageMs: now() - reading.at, failure: undefined };
+    }
+    const last = servable();
+    return last
+      ? { status: last.status, ageMs: now() - last.at, failure: reading }
+      : { status: undefined, failure: reading };
   };
 }
