@@ -1,0 +1,6 @@
+// Stands for tailscaled's own name server, on the address that every machine has it on.
+import { startFakeNameServer } from "@loom/tailscale-resolver/testing";
+
+const names = JSON.parse(process.argv[2] ?? "") as Record<string, string>;
+await startFakeNameServer(names, { address: "100.100.100.100", port: 53 });
+console.log("listening");
