@@ -75,11 +75,23 @@ describe("parseStatus", () => {
     expect(peer(sampleStatus(), "nFarKilnCNTRL")?.owner).toBe("bo@example.net");
   });
 
+  test("leaves a text alone that looks like such an id", () => {
+    const HostName = 'x","UserID":26059037925131574,"ID":26059037925131574';
+    const named = { ID: "n1", DNSName: "odd.", HostName };
+    expect(peer(sampleStatus({ Peer: { k: named } }), "n1")?.hostName).toBe(HostName);
+  });
+
   test("gives tagged nodes no owner", () => {
     expect(peer(sampleStatus(), "nKilnCNTRL")).toMatchObject({
       tags: ["tag:agent"],
       owner: undefined,
     });
+  });
+
+  test("reads the document of a daemon that was restarted while stopped", () => {
+    const forgotten = { Peer: null, User: null, CurrentTailnet: null, TailscaleIPs: null };
+    const status = parse(sampleStatus({ BackendState: "Stopped", ...forgotten }));
+    expect(status).toMatchObject({ state: "Stopped", authUrl: undefined, peers: [] });
   });
 
   test("reads the document of a daemon that nobody logged in", () => {

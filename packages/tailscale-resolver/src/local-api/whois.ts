@@ -48,7 +48,7 @@ export interface KnownCaller {
   /**
    * What the tailnet's policy grants this caller towards this machine: application capability, such as
    * `"loom.example/cap/hub"`, to the values of all matching grants in order. A key without values is a
-   * grant too. Whole numbers beyond 2^53 are text. Not the node's own attributes, which grant nothing.
+   * grant too. Not the node's own attributes, which grant nothing.
    */
   grants: ReadonlyMap<string, readonly unknown[]>;
 }
