@@ -24,7 +24,7 @@ export class SourceError extends Error {
   }
 }
 
-/** Every source of a `firstOf` failed; `errors` has their failures, in order. */
+/** Every source that was asked failed, and the name server; `errors` has their failures, in order. */
 export class AllSourcesFailedError extends AggregateError {
   override readonly name = "AllSourcesFailedError";
   readonly code = "ALL_SOURCES_FAILED";
