@@ -27,17 +27,10 @@ const resolver = createResolver({
 /** @returns The HTTP status. */
 const ring = ({ ip, localAddress }: ResolvedNode): Promise<number | undefined> =>
   new Promise((resolve, reject) => {
-    const signal = AbortSignal.timeout(2_000);
     // A connection of its own: a kept one may lead into a network that is gone.
-    const bell = {
-      host: ip,
-      port: options.port,
-      method: "POST",
-      path: "/bell",
-      agent: false,
-      signal,
-    };
-    request({ ...bell, ...(localAddress && { localAddress }) }, (response) => {
+    const way = { host: ip, port: options.port, localAddress, agent: false };
+    const signal = AbortSignal.timeout(2_000);
+    request({ ...way, method: "POST", path: "/bell", signal }, (response) => {
       response.resume();
       resolve(response.statusCode);
     })

@@ -24,13 +24,19 @@ export class SourceError extends Error {
   }
 }
 
-/** Every source that was asked failed, and the name server; `errors` has their failures, in order. */
+/**
+ * Every source that was asked failed, and the name server; `errors` has their failures, in order.
+ * The members of a `firstOf` count one by one.
+ */
 export class AllSourcesFailedError extends AggregateError {
   override readonly name = "AllSourcesFailedError";
   readonly code = "ALL_SOURCES_FAILED";
   /** `errors` with the names of their sources. */
   readonly failures: readonly { source: string; error: unknown }[];
-  constructor(failures: { source: string; error: unknown }[]) {
+  constructor(causes: { source: string; error: unknown }[]) {
+    const failures = causes.flatMap((cause) =>
+      cause.error instanceof AllSourcesFailedError ? cause.error.failures : [cause],
+    );
     const lines = failures.map(
       ({ source, error }) => `- ${source}: ${error instanceof Error ? error.message : error}`,
     );

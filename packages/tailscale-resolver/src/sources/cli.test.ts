@@ -41,6 +41,17 @@ describe("cliSource", () => {
     expect(status.peers).toMatchObject([{ name: "big" }]);
   });
 
+  test("stops a command that prints without end", async () => {
+    const pidFile = inDirectory("endless-pid");
+    const source = cliSource({ command: command("endless", `echo $$ > "${pidFile}"; exec yes`) });
+    await expect(source.read()).rejects.toMatchObject({
+      code: "BAD_RESPONSE",
+      message: expect.stringContaining("longer than 33554432 bytes"),
+    });
+    const pid = Number(await readFile(pidFile, "utf8"));
+    await expect.poll(() => isAlive(pid)).toBe(false);
+  });
+
   test("passes the command to no shell", async () => {
     const injected = inDirectory("injected");
     const source = cliSource({ command: `${inDirectory("healthy")}; touch ${injected}` });

@@ -37,6 +37,14 @@ describe("firstOf", () => {
     });
   });
 
+  test("lists the failures of one within another as if they stood side by side", async () => {
+    const inner = firstOf([failing("socket", "no socket"), failing("cli", "no command")]);
+    await expect(firstOf([inner, failing("list", "no list")]).read()).rejects.toMatchObject({
+      failures: [{ source: "socket" }, { source: "cli" }, { source: "list" }],
+      message: expect.stringMatching(/\n- socket: .*\n- cli: .*\n- list: no list$/),
+    });
+  });
+
   test("asks no further source once it is called off", async () => {
     const stop = new AbortController();
     const first: Source = {

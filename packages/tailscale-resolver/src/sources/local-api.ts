@@ -26,7 +26,7 @@ export interface LocalApiSourceOptions {
 
 export interface PingOptions extends ReadOptions {
   /** How long the node may take; default 2 000. */
-  timeoutMs?: number;
+  timeoutMs?: number | undefined;
 }
 
 /** tailscaled's LocalAPI: a source, and what only the daemon itself can tell. */
