@@ -57,11 +57,14 @@ exit 1`);
     expect(await find({})).toEqual([{ port: 50002, token: "77aa01" }, socket]);
   });
 
-  test.for([
-    { title: "a link without its password", port: "50002" },
-    { title: "a link that is no port", port: "../etc/passwd" },
-  ])("passes over $title", async ({ port }) => {
-    await symlink(port, join(directory, "ipnport"));
+  test("passes over a link without its password", async () => {
+    await symlink("50002", join(directory, "ipnport"));
+    expect(await find({})).toEqual([socket]);
+  });
+
+  test("passes over a link that is no port", async () => {
+    await symlink("latest", join(directory, "ipnport"));
+    await writeFile(join(directory, "sameuserproof-latest"), "77aa01\n");
     expect(await find({})).toEqual([socket]);
   });
 

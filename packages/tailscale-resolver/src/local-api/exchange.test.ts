@@ -39,6 +39,14 @@ describe("exchange", () => {
     expect(status).toBe(200);
   });
 
+  test("does not go on from one that breaks off, for another daemon's answer", async () => {
+    await using first = await startFakeLocalApi({ status: (response) => response.destroy() });
+    await using second = await startFakeLocalApi();
+    const places = [{ socketPath: first.socketPath }, { socketPath: second.socketPath }];
+    await expect(ask(places)).rejects.toMatchObject({ code: "BAD_RESPONSE" });
+    expect(second.requests).toHaveLength(0);
+  });
+
   test("stops at the first that listens", async () => {
     await using first = await startFakeLocalApi({
       status: (response) => void response.writeHead(500).end(),

@@ -67,16 +67,16 @@ describe("whois", () => {
   });
 
   test.for([
-    { title: "fails", answer: 500, code: "BAD_RESPONSE" },
-    { title: "refuses", answer: 403, code: "NO_PERMISSION" },
-    { title: "does not answer", answer: undefined, code: "DAEMON_HUNG" },
-  ])("lets nobody in when the daemon $title", async ({ answer, code }) => {
+    { title: "fails", answer: 500, timeoutMs: 5_000, code: "BAD_RESPONSE" },
+    { title: "refuses", answer: 403, timeoutMs: 5_000, code: "NO_PERMISSION" },
+    { title: "does not answer", answer: undefined, timeoutMs: 50, code: "DAEMON_HUNG" },
+  ])("lets nobody in when the daemon $title", async ({ answer, timeoutMs, code }) => {
     await using daemon = await startFakeLocalApi({
       whois: (response) => {
         if (answer) response.writeHead(answer).end();
       },
     });
-    const { whois } = localApiSource({ socketPath: daemon.socketPath, timeoutMs: 100 });
+    const { whois } = localApiSource({ socketPath: daemon.socketPath, timeoutMs });
     await expect(whois({ address: "100.70.0.2", port: 9 })).rejects.toMatchObject({ code });
   });
 

@@ -43,14 +43,17 @@ describe("cliSource", () => {
 
   test("stops a command that prints without end", async () => {
     const pidFile = inDirectory("endless-pid");
-    const source = cliSource({ command: command("endless", `echo $$ > "${pidFile}"; exec yes`) });
+    const source = cliSource({
+      command: command("endless", `echo $$ > "${pidFile}"; yes; exec sleep 60`),
+      timeoutMs: 20_000,
+    });
     await expect(source.read()).rejects.toMatchObject({
       code: "BAD_RESPONSE",
       message: expect.stringContaining("longer than 33554432 bytes"),
     });
     const pid = Number(await readFile(pidFile, "utf8"));
     await expect.poll(() => isAlive(pid)).toBe(false);
-  });
+  }, 20_000);
 
   test("passes the command to no shell", async () => {
     const injected = inDirectory("injected");

@@ -59,7 +59,7 @@ describe("localApiSource", () => {
     });
     await hungUp.promise;
     expect(sent).toBeLessThan(64 * 1_048_576);
-  });
+  }, 20_000);
 
   test("reads a status without peers", async () => {
     await using daemon = await startFakeLocalApi({
@@ -68,7 +68,7 @@ describe("localApiSource", () => {
     expect((await localApiSource({ socketPath: daemon.socketPath }).read()).peers).toEqual([]);
   });
 
-  test.for<{ title: string; answer: FakeAnswer; failure: object }>([
+  test.for<{ title: string; answer: FakeAnswer; failure: object; timeoutMs?: number }>([
     {
       title: "an answer of 403 as a lack of permission",
       answer: (response) => void response.writeHead(403).end("status access denied"),
@@ -112,16 +112,18 @@ describe("localApiSource", () => {
     {
       title: "silence as a hung daemon",
       answer: () => {},
+      timeoutMs: 100,
       failure: { code: "DAEMON_HUNG", message: expect.stringContaining("within 100 ms") },
     },
     {
       title: "silence within the answer as a hung daemon",
       answer: (response) => void response.writeHead(200).write("{"),
+      timeoutMs: 100,
       failure: { code: "DAEMON_HUNG" },
     },
-  ])("reports $title", async ({ answer, failure }) => {
+  ])("reports $title", async ({ answer, failure, timeoutMs = 5_000 }) => {
     await using daemon = await startFakeLocalApi({ status: answer });
-    const source = localApiSource({ socketPath: daemon.socketPath, timeoutMs: 100 });
+    const source = localApiSource({ socketPath: daemon.socketPath, timeoutMs });
     await expect(source.read()).rejects.toMatchObject({ source: "local-api", ...failure });
   });
 
