@@ -53,7 +53,7 @@ export interface Resolver {
   self(options?: ReadOptions): Promise<Peer>;
 }
 
-/** Creates a resolver over a source, with a short cache. It holds no socket or process. */
+/** Creates a resolver over a source, with a short cache. It reads only while somebody asks. */
 export function createResolver({
   source,
   nameServer,

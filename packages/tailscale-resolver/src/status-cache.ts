@@ -1,3 +1,4 @@
+import { setTimeout } from "node:timers/promises";
 import { SourceError } from "./errors.ts";
 import { singleFlight } from "./single-flight.ts";
 import type { ReadOptions, Source } from "./source.ts";
@@ -22,7 +23,7 @@ type Reading = { status: Status; at: number } | { error: unknown; at: number };
  *
  * It is read again when it is older than `ttlMs`, by one read for all who wait. When that fails,
  * the last good one serves until it is `maxStaleMs` old, and the next try is `ttlMs` later: a daemon
- * that hangs then costs one timeout per `ttlMs`, not one per call. A caller with less time than that
+ * that hangs then costs one timeout per `ttlMs`, not one per call. Callers with less time than that
  * timeout would never see its end, hence `patienceMs`.
  */
 export function createStatusCache(options: {
@@ -52,15 +53,25 @@ export function createStatusCache(options: {
   });
 
   async function readWithPatience(signal: AbortSignal | undefined): Promise<Reading> {
-    const patience = AbortSignal.timeout(patienceMs);
+    signal?.throwIfAborted();
+    const over = new AbortController();
+    const stop = signal ? AbortSignal.any([signal, over.signal]) : over.signal;
     try {
-      return await read(signal ? AbortSignal.any([signal, patience]) : patience);
+      // The read is not called off when patience ends: what it comes to is for the next caller.
+      const patience = setTimeout(patienceMs, undefined, { signal: stop }).then(hung);
+      return await Promise.race([read(), patience]);
     } catch (error) {
-      if (signal?.aborted || !patience.aborted) throw error;
-      const message = `${source.name} has no new status after ${patienceMs} ms: tailscaled is starting or stuck; see its log`;
-      const hung = new SourceError(message, { code: "DAEMON_HUNG", source: source.name });
-      return { error: hung, at: now() };
+      signal?.throwIfAborted();
+      throw error;
+    } finally {
+      over.abort();
     }
+  }
+
+  function hung(): Reading {
+    const message = `${source.name} has no new status after ${patienceMs} ms: tailscaled is starting or stuck; see its log`;
+    const error = new SourceError(message, { code: "DAEMON_HUNG", source: source.name });
+    return { error, at: now() };
   }
 
   const servable = () => (good && now() - good.at <= maxStaleMs ? good : undefined);

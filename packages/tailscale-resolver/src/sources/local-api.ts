@@ -37,7 +37,7 @@ export interface LocalApi extends Source {
    * Pass the socket's own ends, never those of a header. Behind a proxy, `tailscale serve` included,
    * and with userspace networking every caller seems to come from loopback, so loopback is not
    * trusted here either: it is `NOT_TAILNET`. Remember the answer for the connection, not for the
-   * address, and ask again every minute at most, so that expired keys and withdrawn grants count.
+   * address, and for a minute at most, so that expired keys and withdrawn grants count.
    *
    * @param remote - An address mapped into IPv6 (`::ffff:100.64.0.1`) is taken for what it is.
    * @throws SourceError when the daemon cannot tell: answer 503 then, and let nobody in.
