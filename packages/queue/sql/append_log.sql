@@ -26,6 +26,8 @@ begin
     select p_job, p_fence, c.start, c.chunk
       from json_to_recordset(p_chunks) as c(start integer, chunk text)
      where c.chunk <> ''
+     -- In one order: copies of a call wait in line for each other's chunks.
+     order by c.start
     on conflict do nothing;
   end if;
   return json_build_object('answer', v_answer);
