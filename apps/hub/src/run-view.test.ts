@@ -28,6 +28,7 @@ const shared = {
   payload: null,
   startBy: null,
   declinedBy: [],
+  crashedOn: [],
   concurrencyKey: null,
   concurrencyLimit: null,
 };

@@ -69,8 +69,8 @@ begin
            and workflow_id <> all (array(select workflow_id from public.loom_paused_workflows))
            and (concurrency_key is null
                 or concurrency_limit > (select count(*) from public.loom_job_queue as other
-                                         where other.concurrency_key = job.concurrency_key
-                                           and other.concurrency_key is not null and other.claimed_by is not null))
+                                         where other.concurrency_key = job.concurrency_key and other.concurrency_key is not null
+                                           and other.state in ('pending', 'running') and other.state = 'running'))
          order by priority, run_at, id
          limit greatest(least(p_limit, v_free), 0)
            for no key update skip locked) as due;

@@ -24,7 +24,7 @@ begin
        set state            = 'waiting',
            target_host      = null,
            offer_expires_at = null,
-           declined_by      = array_append(array_remove(job.declined_by, v_node), v_node),
+           declined_by      = (array_append(job.declined_by, v_node))[greatest(1, cardinality(job.declined_by) - 18):],
            waiting_reason   = jsonb_build_object('code', 'declined', 'summary', left(p_reason, 2000))
       from offer
      where job.id = offer.id

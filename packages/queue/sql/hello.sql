@@ -2,7 +2,9 @@
 --
 -- A new incarnation raises the epoch and gives the older one's jobs back at once.
 -- The same incarnation calling again (its answer was lost) gets the same epoch,
--- unless its session was declared dead meanwhile: what it held is gone then.
+-- unless its session was declared dead meanwhile: what it held is gone then. One that
+-- was superseded before, whose hello was on its way all the time, gets epoch 0, which no
+-- session has: its first call with that tells it so.
 --
 -- Lock order everywhere: session, runs by id, jobs by id. An older agent of the
 -- same name that still lives learns from its next heartbeat that it was superseded.
@@ -48,12 +50,18 @@ begin
                           + case when session.incarnation = p_incarnation and not session.dead then 0 else 1 end,
          last_claim_seq = case when session.incarnation = p_incarnation and not session.dead
                                then session.last_claim_seq else 0 end,
+         past_incarnations = case when session.incarnation = p_incarnation then session.past_incarnations
+                                  else (array_prepend(session.incarnation, session.past_incarnations))[:20] end,
          incarnation    = p_incarnation,
          lease_ms       = p_lease_ms,
          expires_at     = v_expires,
          heartbeat_at   = v_now,
          dead           = false
+   where p_incarnation <> all (session.past_incarnations)
   returning session.epoch into v_epoch;
+  if not found then
+    return json_build_object('epoch', 0, 'lease_ms', p_lease_ms, 'requeued', 0);
+  end if;
 
   insert into public.openclaw_instances as node
     (name, capabilities, slots, incarnation, last_heartbeat_at, agent_version, tailnet_address, doorbell_port, facts)

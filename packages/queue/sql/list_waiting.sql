@@ -1,9 +1,14 @@
--- The jobs to place next: of each kind of need and each priority, the first few
--- that are due.
+-- The jobs to place next, with what placing weighs: of each kind of need and each
+-- priority, the first few that are due.
 --
 -- A loose index scan steps from one (requirement_key, priority) to the next, so the
 -- cost follows the number of different needs, not the length of the queue, and jobs
--- that no node can run cannot hide those behind them.
+-- that no node can run cannot hide those behind them. A job whose concurrency key is
+-- full, offers counted, is passed over: offered, it would hold a slot and wait there.
+--
+-- What is looked up for each job is bounded: offers and running jobs of its key and of
+-- its run, and the steps it comes after. How a step fared is looked up once a step, over
+-- the last 20 times that it ran.
 create or replace function public.loom_list_waiting(p_per_kind integer default 50)
   returns json
   language sql
@@ -28,24 +33,66 @@ as $$
         where state = 'waiting'
           and (requirement_key, priority) > (kind.requirement_key, kind.priority)
         order by requirement_key, priority limit 1) as next
+  ),
+  due as materialized (
+    select job.*
+      from kind
+     cross join lateral (
+       select waiting.*, holders.count as key_holders
+         from public.loom_job_queue as waiting
+        cross join lateral (
+          select case when waiting.concurrency_key is null then 0 else (
+                   select count(*) from public.loom_job_queue as other
+                    where other.concurrency_key = waiting.concurrency_key and other.concurrency_key is not null
+                      and other.state in ('pending', 'running')) end as count) as holders
+        where waiting.state = 'waiting'
+          and waiting.requirement_key = kind.requirement_key
+          and waiting.priority = kind.priority
+          and waiting.run_at <= now()
+          and (waiting.start_by is null or waiting.start_by > now())
+          and (waiting.concurrency_key is null or holders.count < waiting.concurrency_limit)
+          and not exists (select from public.loom_paused_workflows as paused
+                           where paused.workflow_id = waiting.workflow_id)
+        order by waiting.run_at, waiting.id
+        limit least(greatest(p_per_kind, 1), 500)) as job
+  ),
+  step as materialized (
+    select distinct workflow_id, step_id from due where run_id is not null
+  ),
+  history as materialized (
+    select step.workflow_id, step.step_id, json_agg(fared) as nodes
+      from step
+     cross join lateral (
+       select last.ran_on as node, count(*) filter (where last.state = 'succeeded') as succeeded,
+              count(*) filter (where last.state = 'failed') as failed
+         from (select ran_on, state from public.loom_job_queue
+                where workflow_id = step.workflow_id and step_id = step.step_id
+                  and run_id is not null and finished_at is not null and ran_on is not null
+                order by workflow_id desc, step_id desc, finished_at desc limit 20) as last
+        group by last.ran_on) as fared
+     group by step.workflow_id, step.step_id
+  ),
+  run as materialized (
+    select run_id, (select count(*) from public.loom_job_queue as sibling
+                     where sibling.run_id = known.run_id and sibling.run_id is not null
+                       and sibling.state in ('pending', 'running')) as in_flight
+      from (select distinct run_id from due where run_id is not null) as known
   )
   select coalesce(json_agg(json_build_object(
            'id', job.id, 'run_id', job.run_id, 'workflow_id', job.workflow_id, 'step_id', job.step_id,
-           'requires', job.requires, 'prefers', job.prefers, 'declined_by', job.declined_by, 'waiting_reason', job.waiting_reason)
+           'priority', job.priority, 'requires', job.requires, 'prefers', job.prefers,
+           'declined_by', job.declined_by, 'crashed_on', job.crashed_on, 'waiting_reason', job.waiting_reason,
+           'concurrency', case when job.concurrency_key is not null then json_build_object(
+             'key', job.concurrency_key, 'limit', job.concurrency_limit, 'running', job.key_holders) end,
+           'run_in_flight', coalesce(run.in_flight, 0),
+           'ran_on', case when job.after = '{}' then json '[]' else (
+             select coalesce(json_agg(distinct earlier.ran_on), '[]') from public.loom_job_queue as earlier
+              where earlier.run_id = job.run_id and earlier.step_id = any(job.after) and earlier.ran_on is not null) end,
+           'history', coalesce(history.nodes, '[]'))
            order by job.priority, job.run_at, job.id), '[]')
-    from kind
-   cross join lateral (
-     select *
-       from public.loom_job_queue as job
-      where state = 'waiting'
-        and requirement_key = kind.requirement_key
-        and priority = kind.priority
-        and run_at <= now()
-        and (start_by is null or start_by > now())
-        and not exists (select from public.loom_paused_workflows as paused
-                         where paused.workflow_id = job.workflow_id)
-      order by run_at, id
-      limit least(greatest(p_per_kind, 1), 500)) as job;
+    from due as job
+    left join run on run.run_id = job.run_id
+    left join history on history.workflow_id = job.workflow_id and history.step_id = job.step_id;
 $$;
 
 revoke all on function public.loom_list_waiting from public, anon, authenticated, service_role;

@@ -48,6 +48,7 @@ begin
                                else job.error end,
            attempt        = job.attempt - 1,
            crash_restarts = job.crash_restarts + case when lost.is_over then 0 else 1 end,
+           crashed_on     = array_append(job.crashed_on, lost.claimed_by),
            start_by       = null,
            target_host    = case when job.host_pinned or lost.is_cancelled or lost.is_over then job.target_host end,
            run_at         = v_now,

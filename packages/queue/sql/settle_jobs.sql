@@ -120,7 +120,7 @@ begin
            target_host      = case when decided.answer = 'salvaged' then v_node
                                    when decided.final_state is not null or job.host_pinned then job.target_host end,
            declined_by      = case when decided.outcome = 'declined'
-                                   then array_append(array_remove(job.declined_by, v_node), v_node)
+                                   then (array_append(job.declined_by, v_node))[greatest(1, cardinality(job.declined_by) - 18):]
                                    else job.declined_by end,
            -- Once it was started, how long it was worth starting no longer counts.
            start_by         = case when decided.outcome = 'declined' then job.start_by end,

@@ -24,8 +24,10 @@ const shared = {
   runAt: instant,
   /** Not started after this instant: it expires. */
   startBy: instant.nullable(),
-  /** Nodes that gave it back unstarted, newest last. */
+  /** Nodes that gave it back unstarted, one entry each time, newest last; the last 20. */
   declinedBy: z.array(z.string()),
+  /** Nodes that were lost while they ran it, one entry each time, newest last. */
+  crashedOn: z.array(z.string()),
   concurrencyKey: z.string().nullable(),
   concurrencyLimit: z.int().nullable(),
   createdAt: instant,
@@ -88,8 +90,18 @@ export const waitingJob = z.object({
   runId: z.string().nullable(),
   workflow: z.string(),
   step: z.string(),
+  priority: z.int(),
   requires: z.array(z.string()),
   declinedBy: z.array(z.string()),
+  crashedOn: z.array(z.string()),
+  /** `running`: how many of the key's places are taken, offers counted. */
+  concurrency: z.object({ key: z.string(), limit: z.int(), running: z.int() }).nullable(),
+  /** How many steps of its run are offered or running. */
+  runInFlight: z.int(),
+  /** Nodes where the steps ran that it comes after. */
+  ranOn: z.array(z.string()),
+  /** How its step fared the last 20 times that it ran, by node. */
+  history: z.array(z.object({ node: z.string(), succeeded: z.int(), failed: z.int() })),
   prefers: z.array(z.object({ clause: z.string(), weight: z.number() })),
   waitingReason: waitingReason.nullable(),
 });

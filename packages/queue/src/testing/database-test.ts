@@ -17,7 +17,6 @@ const EMPTY = `
   delete from public.loom_runs;
   delete from public.loom_events;
   delete from public.loom_node_sessions;
-  delete from public.loom_concurrency_keys;
   delete from public.loom_paused_workflows;
   delete from public.openclaw_instances;
   select setval('public.loom_job_queue_id_seq', 1, false), setval('public.loom_events_id_seq', 1, false);

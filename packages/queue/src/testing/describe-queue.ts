@@ -20,6 +20,7 @@ import { sessionContract } from "./contract/session.ts";
 import { settleContract } from "./contract/settle.ts";
 import { settleBatchContract } from "./contract/settle-batch.ts";
 import { verifyContract } from "./contract/verify.ts";
+import { waitingContract } from "./contract/waiting.ts";
 import type { QueueTest } from "./queue-test.ts";
 
 /**
@@ -35,6 +36,7 @@ export function describeQueue(name: string, test: QueueTest): void {
 
     runContract(test);
     enqueueContract(test);
+    waitingContract(test);
     placeContract(test);
     claimContract(test);
     concurrencyContract(test);

@@ -120,12 +120,12 @@ export const MUTATIONS: readonly Mutation[] = [
     caughtBy: ["losses-bounded"],
   },
   {
-    title: "the row of a concurrency key is not locked",
+    title: "the bucket of a concurrency key is not locked",
     edits: [
       {
         file: "admit_jobs",
-        replace: "where key = any(v_keys) order by key for update",
-        by: "where key = any(v_keys)",
+        replace: "where bucket = any(v_buckets) order by bucket for update",
+        by: "where bucket = any(v_buckets)",
       },
     ],
     caughtBy: ["limit-kept"],

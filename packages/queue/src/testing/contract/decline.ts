@@ -18,13 +18,24 @@ export function declineContract(test: QueueTest): void {
       expect(await queue.decline("forge", [id], "again")).toEqual([]);
     });
 
-    test("names the nodes that declined, the newest last", async ({ queue }) => {
+    test("names the nodes that declined, once each time, the newest last", async ({ queue }) => {
       const { id } = only(await queue.enqueue([makeJob()]));
-      for (const node of ["forge", "oracle", "forge"]) {
+      const nodes = ["forge", "oracle", "forge"];
+      for (const node of nodes) {
         await offerAll(queue, node);
         await queue.decline(node, [id], "no");
       }
-      expect(await queue.getJob(id)).toMatchObject({ declinedBy: ["oracle", "forge"] });
+      expect(await queue.getJob(id)).toMatchObject({ declinedBy: nodes });
+    });
+
+    test("remembers the last twenty times", async ({ queue }) => {
+      const { id } = only(await queue.enqueue([makeJob()]));
+      const nodes = Array.from({ length: 22 }, (_, index) => `n${index}`);
+      for (const node of nodes) {
+        await offerAll(queue, node);
+        await queue.decline(node, [id], "no");
+      }
+      expect(await queue.getJob(id)).toMatchObject({ declinedBy: nodes.slice(2) });
     });
 
     test("leaves alone what is not an offer to this node", async ({ queue }) => {

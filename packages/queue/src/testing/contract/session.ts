@@ -115,6 +115,26 @@ export function sessionContract(test: QueueTest): void {
       }
     });
 
+    // Interleavings: the newer hello is committed before the older one's copy arrives, or the copy
+    // waits for its lock: either way it finds its own incarnation among those superseded. Before
+    // the newer one, it finds its own session.
+    test("does not let a late copy of an older agent's call take the name back", async ({
+      queue,
+    }) => {
+      const older = report("forge");
+      await queue.hello(older);
+      const newer = await sayHello(queue, "forge");
+      const late = await queue.hello(older);
+      expect(await queue.heartbeat({ node: "forge", epoch: late.epoch })).toEqual({
+        session: "superseded",
+      });
+      expect(await queue.heartbeat(newer)).toMatchObject({ session: "live" });
+      for (let round = 0; round < 10; round += 1) {
+        const [next] = await Promise.all([sayHello(queue, "forge"), queue.hello(older)]);
+        expect(await queue.heartbeat(next)).toMatchObject({ session: "live" });
+      }
+    });
+
     test("gives a node that was declared dead a new epoch", async ({ queue, database }) => {
       const again = report("forge");
       await queue.hello(again);
