@@ -1,0 +1,71 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import type { AddressInfo } from "node:net";
+import ssh2, { type ServerChannel } from "ssh2";
+import { type Credentials, makeCredentials, readHostKey } from "./credentials.ts";
+
+/** An SSH server inside this process. */
+export interface SshServer extends Credentials, AsyncDisposable {
+  readonly node: string;
+  readonly port: number;
+  stop(): Promise<void>;
+}
+
+/**
+ * Starts ssh2's own server on the loopback. It lets in everybody who has the key, and hands each
+ * line to `sh -c` in a process group of its own, unless `exec` does something else with it.
+ */
+export async function startSshServer({
+  node = "node",
+  exec = runInShell,
+}: {
+  node?: string;
+  exec?: (line: string, channel: ServerChannel) => void;
+} = {}): Promise<SshServer> {
+  const credentials = await makeCredentials(node);
+  const [, wanted] = credentials.publicLine.split(" ");
+  const clients = new Set<ssh2.Connection>();
+  const server = new ssh2.Server({ hostKeys: [await readHostKey(credentials)] }, (client) => {
+    clients.add(client);
+    client
+      .on("error", () => {})
+      .on("close", () => clients.delete(client))
+      .on("authentication", (context) => {
+        const known =
+          context.method === "publickey" && context.key.data.toString("base64") === wanted;
+        if (known) context.accept();
+        else context.reject(["publickey"]);
+      })
+      .on("session", (accept) =>
+        accept().on("exec", (acceptExec, _reject, { command }) => exec(command, acceptExec())),
+      );
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const stop = async () => {
+    for (const client of clients) client.end();
+    server.close();
+    await once(server, "close");
+    await credentials.remove();
+  };
+  return {
+    ...credentials,
+    node,
+    port: (server.address() as AddressInfo).port,
+    stop,
+    [Symbol.asyncDispose]: stop,
+  };
+}
+
+function runInShell(line: string, channel: ServerChannel): void {
+  const child = spawn("/bin/sh", ["-c", line], { detached: true });
+  channel.pipe(child.stdin);
+  child.stdin.on("error", () => {});
+  child.stdout.pipe(channel, { end: false });
+  child.stderr.pipe(channel.stderr, { end: false });
+  child.once("close", (code, signal) => {
+    if (code !== null) channel.exit(code);
+    else channel.exit(String(signal).replace("SIG", ""));
+    channel.end();
+  });
+}

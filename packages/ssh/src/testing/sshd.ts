@@ -1,0 +1,123 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, mkdirSync } from "node:fs";
+import { writeFile } from "node:fs/promises";
+import { type AddressInfo, createServer } from "node:net";
+import { userInfo } from "node:os";
+import path from "node:path";
+import { createInterface } from "node:readline";
+import { type Credentials, makeCredentials } from "./credentials.ts";
+
+const SSHD = ["/usr/sbin/sshd", "/usr/local/sbin/sshd", "/opt/homebrew/sbin/sshd"].find((file) =>
+  existsSync(file),
+);
+
+/** Why no OpenSSH server can be started on this machine; `null` when one can. */
+export const whySshdIsMissing = (): string | null =>
+  SSHD === undefined ? "there is no sshd on this machine: install openssh-server" : null;
+
+export interface SshdOptions {
+  readonly node?: string;
+  /** Before the key in `authorized_keys`, such as `restrict`. */
+  readonly keyOptions?: string;
+  /** Variables of the commands. */
+  readonly environment?: Readonly<Record<string, string>>;
+  /** Further settings, as in sshd_config. */
+  readonly settings?: readonly string[];
+}
+
+/** An OpenSSH server on the loopback, for the user who runs this. */
+export interface Sshd extends Credentials, AsyncDisposable {
+  readonly node: string;
+  readonly port: number;
+  readonly user: string;
+  /** What it wrote to its log. */
+  log(): string;
+  stop(): Promise<void>;
+}
+
+/**
+ * Starts Debian's, or whichever, sshd on a free port with keys of its own.
+ *
+ * @throws When there is none, or it does not start.
+ */
+export async function startSshd(options: SshdOptions = {}): Promise<Sshd> {
+  const { node = "node", keyOptions = "", environment = {}, settings = [] } = options;
+  const missing = whySshdIsMissing();
+  if (SSHD === undefined) throw new Error(missing ?? "");
+  const credentials = await makeCredentials(node);
+  const authorizedKeys = path.join(credentials.folder, "authorized_keys");
+  await writeFile(authorizedKeys, `${keyOptions} ${credentials.publicLine}\n`.trimStart());
+  // Where it gives up its privileges; packages make it when the service starts.
+  if (process.getuid?.() === 0) mkdirSync("/run/sshd", { recursive: true });
+
+  const port = await freePort();
+  const config = [
+    `Port ${port}`,
+    "ListenAddress 127.0.0.1",
+    `HostKey ${credentials.hostKeyFile}`,
+    `AuthorizedKeysFile ${authorizedKeys}`,
+    // The folder above is everybody's: /tmp.
+    "StrictModes no",
+    "UsePAM no",
+    "PidFile none",
+    "PermitRootLogin prohibit-password",
+    "PasswordAuthentication no",
+    "LogLevel VERBOSE",
+    ...Object.entries(environment).map(([name, value]) => `SetEnv ${name}="${value}"`),
+    ...settings,
+  ];
+  const configFile = path.join(credentials.folder, "sshd_config");
+  await writeFile(configFile, `${config.join("\n")}\n`);
+  const server = spawn(SSHD, ["-D", "-e", "-f", configFile], {
+    stdio: ["ignore", "ignore", "pipe"],
+  });
+  const log: string[] = [];
+  const stop = async () => {
+    await end(server);
+    await credentials.remove();
+  };
+  try {
+    await listening(server, log);
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+  return {
+    ...credentials,
+    node,
+    port,
+    user: userInfo().username,
+    log: () => log.join("\n"),
+    stop,
+    [Symbol.asyncDispose]: stop,
+  };
+}
+
+function listening(server: ChildProcess, log: string[]): Promise<void> {
+  const { stderr } = server;
+  if (stderr === null) throw new TypeError("its stderr is not a pipe");
+  return new Promise((resolve, reject) => {
+    createInterface({ input: stderr }).on("line", (line) => {
+      log.push(line);
+      if (/^Server listening on/.test(line)) resolve();
+    });
+    server.once("exit", () => reject(new Error(`sshd ended: ${log.join("; ")}`)));
+  });
+}
+
+async function end(server: ChildProcess): Promise<void> {
+  if (server.exitCode !== null || server.signalCode !== null) return;
+  const exited = once(server, "exit");
+  server.kill();
+  await exited;
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, "close");
+  return port;
+}
