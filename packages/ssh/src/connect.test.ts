@@ -191,7 +191,7 @@ describe.skipIf(missing !== null)(`connect to OpenSSH (${missing ?? "installed"}
       else process.env.SSH_AUTH_SOCK = agent;
     });
     const connection = await open();
-    const { stdout } = await connection.run(commands.script('printenv SSH_AUTH_SOCK || echo none'));
+    const { stdout } = await connection.run(commands.script("printenv SSH_AUTH_SOCK || echo none"));
     expect(stdout).toBe("none\n");
   });
 

@@ -92,7 +92,7 @@ export async function connect(options: ConnectOptions): Promise<Connection> {
   return {
     node,
     run: (command, runOptions) =>
-      runCommand({ client, node, gone, failure: () => failure }, command, runOptions),
+      runCommand({ node, client, socket, gone, failure: () => failure }, command, runOptions),
     close,
     [Symbol.asyncDispose]: close,
   };

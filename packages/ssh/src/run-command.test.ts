@@ -1,0 +1,196 @@
+import { once } from "node:events";
+import type { AddressInfo } from "node:net";
+import { connect as connectSocket, createServer, type Socket } from "node:net";
+import type { ServerChannel } from "ssh2";
+import { describe, expect, onTestFinished, test } from "vitest";
+import { z } from "zod";
+import { type ConnectOptions, connect } from "./connect.ts";
+import { defineCommands } from "./define-commands.ts";
+import { startSshServer } from "./testing/ssh-server.ts";
+
+const { say } = defineCommands({
+  say: { args: z.tuple([z.string()]), argv: (text) => ["echo", text] },
+});
+
+/** Connects to a server that answers a command as `exec` does. */
+async function open(
+  exec?: (line: string, channel: ServerChannel) => void,
+  changes: Partial<ConnectOptions> = {},
+) {
+  const server = await startSshServer({ node: "odd", ...(exec && { exec }) });
+  onTestFinished(server.stop);
+  const connection = await connect({
+    node: "odd",
+    address: "127.0.0.1",
+    port: server.port,
+    user: "anybody",
+    keyFile: server.keyFile,
+    hostKeys: { fingerprints: [server.fingerprint] },
+    ...changes,
+  });
+  onTestFinished(() => connection.close());
+  return connection;
+}
+
+/** A way to the server that can go silent without closing, as when a machine loses its power. */
+async function silentProxy(port: number) {
+  const sockets: Socket[] = [];
+  const server = createServer((inner) => {
+    const outer = connectSocket(port, "127.0.0.1");
+    sockets.push(inner, outer);
+    for (const socket of [inner, outer]) socket.on("error", () => {});
+    inner.pipe(outer).pipe(inner);
+  }).listen(0, "127.0.0.1");
+  await once(server, "listening");
+  onTestFinished(async () => {
+    for (const socket of sockets) socket.destroy();
+    server.close();
+    await once(server, "close");
+  });
+  return {
+    port: (server.address() as AddressInfo).port,
+    goSilent() {
+      for (const socket of sockets) socket.unpipe().pause();
+    },
+  };
+}
+
+describe("run, on a server that behaves oddly", () => {
+  test("takes an end without an exit status for an unknown one", async () => {
+    const connection = await open((_line, channel) => {
+      channel.write("half");
+      channel.end();
+    });
+    await expect(connection.run(say("x"))).rejects.toMatchObject({ code: "COMMAND_LOST" });
+  });
+
+  test("tells the signal that ended the command", async () => {
+    const connection = await open((_line, channel) => {
+      channel.exit("SEGV");
+      channel.end();
+    });
+    await expect(connection.run(say("x"))).rejects.toMatchObject({
+      exitCode: null,
+      signal: "SIGSEGV",
+      message: "say failed on odd with signal SIGSEGV",
+    });
+  });
+
+  test("does not wait for ever for a channel that stays open after the exit status", async () => {
+    const connection = await open((_line, channel) => {
+      channel.write("done");
+      channel.exit(0);
+    });
+    expect(await connection.run(say("x"))).toMatchObject({ stdout: "done" });
+  });
+
+  test("says that nobody confirmed the end of a command that goes on", {
+    timeout: 10_000,
+  }, async () => {
+    const connection = await open((_line, channel) => void channel.resume());
+    const begun = performance.now();
+    await expect(connection.run(say("x"), { timeoutMs: 50 })).rejects.toMatchObject({
+      code: "COMMAND_TIMEOUT",
+      stopped: false,
+      message: expect.stringContaining("may still run"),
+    });
+    expect(performance.now() - begun).toBeLessThan(5_000);
+  });
+
+  test("puts characters together that the network cut", async () => {
+    const [first, second] = [Buffer.from("é").subarray(0, 1), Buffer.from("é").subarray(1)];
+    const connection = await open((_line, channel) => {
+      channel.write(first, () => {
+        channel.write(second);
+        channel.exit(0);
+        channel.end();
+      });
+    });
+    const texts: string[] = [];
+    await connection.run(say("x"), { onOutput: ({ text }) => texts.push(text) });
+    expect(texts.join("")).toBe("é");
+  });
+
+  test("notices a node that went silent", async () => {
+    const server = await startSshServer({ node: "odd", exec: () => {} });
+    onTestFinished(server.stop);
+    const proxy = await silentProxy(server.port);
+    const connection = await connect({
+      node: "odd",
+      address: "127.0.0.1",
+      port: proxy.port,
+      user: "anybody",
+      keyFile: server.keyFile,
+      hostKeys: { knownHosts: server.knownHosts },
+      keepAliveMs: 50,
+    });
+    const run = connection.run(say("x"));
+    proxy.goSilent();
+    await expect(run).rejects.toMatchObject({
+      code: "COMMAND_LOST",
+      cause: expect.objectContaining({ message: "Keepalive timeout" }),
+    });
+    await connection.close();
+  });
+});
+
+describe("connect, to what is no node", () => {
+  /** Somebody who listens, and does `greet`. */
+  const listen = async (greet: (socket: Socket) => void) => {
+    const sockets = new Set<Socket>();
+    const server = createServer((socket) => {
+      sockets.add(socket.on("error", () => {}));
+      greet(socket);
+    }).listen(0, "127.0.0.1");
+    await once(server, "listening");
+    onTestFinished(async () => {
+      for (const socket of sockets) socket.destroy();
+      server.close();
+      await once(server, "close");
+    });
+    return { port: (server.address() as AddressInfo).port };
+  };
+
+  test.for<[string, (socket: Socket) => void, string]>([
+    ["is silent", () => {}, "SSH_UNREACHABLE"],
+    ["hangs up", (socket) => socket.end(), "SSH_PROTOCOL"],
+    ["speaks HTTP", (socket) => socket.end("HTTP/1.1 400 Bad Request\r\n\r\n"), "SSH_PROTOCOL"],
+  ])("reports one that %s", async ([, greet, code]) => {
+    const { port } = await listen(greet);
+    await expect(open(undefined, { port, timeoutMs: 200 })).rejects.toMatchObject({ code });
+  });
+
+  test("reports that nobody listens", async () => {
+    const { port } = await listen(() => {});
+    const closed = createServer().listen(0, "127.0.0.1");
+    await once(closed, "listening");
+    const free = (closed.address() as AddressInfo).port;
+    closed.close();
+    await once(closed, "close");
+    expect(free).not.toBe(port);
+    await expect(open(undefined, { port: free })).rejects.toMatchObject({
+      code: "SSH_UNREACHABLE",
+    });
+  });
+
+  test("can be aborted", async () => {
+    const greeted = Promise.withResolvers<void>();
+    const { port } = await listen(() => greeted.resolve());
+    const controller = new AbortController();
+    const opening = expect(open(undefined, { port, signal: controller.signal })).rejects.toThrow(
+      "not any more",
+    );
+    await greeted.promise;
+    controller.abort(new Error("not any more"));
+    await opening;
+  });
+
+  test.for(["pop-os", "localhost", "", "127.0.0.1; id", "-oProxyCommand=id"])(
+    "resolves no name: %j",
+    async (address) => {
+      await expect(open(undefined, { address: () => address })).rejects.toMatchObject({
+        code: "SSH_ADDRESS",
+      });
+    },
+  );
+});
