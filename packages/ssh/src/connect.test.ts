@@ -6,6 +6,7 @@ import { z } from "zod";
 import { type ConnectOptions, connect } from "./connect.ts";
 import { defineCommands } from "./define-commands.ts";
 import type { Output } from "./run-command.ts";
+import { isAlive } from "./testing/is-alive.ts";
 import { type Sshd, startSshd, whySshdIsMissing } from "./testing/sshd.ts";
 
 /** A test's own operations: those of a deploy take no free text. */
@@ -299,14 +300,3 @@ describe.skipIf(missing !== null)(`connect to OpenSSH (${missing ?? "installed"}
     });
   });
 });
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    // A zombie is dead, and waits for its parent only.
-    const { stdout } = spawnSync("ps", ["-o", "stat=", "-p", String(pid)], { encoding: "utf8" });
-    return !stdout.startsWith("Z") && stdout !== "";
-  } catch {
-    return false;
-  }
-}

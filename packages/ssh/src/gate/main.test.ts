@@ -1,0 +1,192 @@
+import { spawnSync } from "node:child_process";
+import { chmod, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
+import { z } from "zod";
+import { printLine } from "../command-line.ts";
+import { connect } from "../connect.ts";
+import { defineCommands } from "../define-commands.ts";
+import { isAlive } from "../testing/is-alive.ts";
+import { startSshd, whySshdIsMissing } from "../testing/sshd.ts";
+
+const MAIN = fileURLToPath(new URL("main.ts", import.meta.url));
+const DEFINE = new URL("../define-commands.ts", import.meta.url).href;
+
+/** What the hub would like to run. The node below allows less. */
+const hub = defineCommands({
+  restart: { args: z.tuple([z.string()]), argv: (service) => ["echo", "hub:", service] },
+  serve: { args: z.tuple([]), argv: () => ["echo", "hub"] },
+  die: { args: z.tuple([]), argv: () => ["echo", "hub"] },
+  remove: { args: z.tuple([z.string()]), argv: (file) => ["rm", "-rf", file] },
+  constructor: { args: z.tuple([]), argv: () => ["id"] },
+});
+
+/** The same operations as the node's admin allows them: for one service only. */
+const CONFIG = `
+import { z } from ${JSON.stringify(import.meta.resolve("zod"))};
+import { defineCommands } from ${JSON.stringify(DEFINE)};
+export const commands = defineCommands({
+  restart: { args: z.tuple([z.literal("popos.service")]), argv: (service) => ["echo", "node:", service] },
+  environment: { args: z.tuple([]), argv: () => ["env"] },
+  serve: { args: z.tuple([]), argv: () => ["sh", "-c", 'trap "" TERM; sleep 60 & echo "$$ $!"; wait'] },
+  die: { args: z.tuple([]), argv: () => ["sh", "-c", "kill -SEGV $$"] },
+});
+`;
+
+let folder: string;
+let config: string;
+beforeAll(async () => {
+  folder = await mkdtemp(path.join(tmpdir(), "loom-gate-"));
+  config = path.join(folder, "gate.mjs");
+  await writeFile(config, CONFIG);
+});
+afterAll(() => rm(folder, { recursive: true }));
+
+/** Runs the gate as sshd does, with a line in its environment. */
+function gate(line: string | undefined, { file = config, args = ["--config", file] } = {}) {
+  const { status, stdout, stderr } = spawnSync(process.execPath, [MAIN, ...args], {
+    encoding: "utf8",
+    input: "",
+    env: {
+      PATH: process.env.PATH,
+      LD_LIBRARY_PATH: "/nowhere",
+      GIT_SSH_COMMAND: "id",
+      ...(line !== undefined && { SSH_ORIGINAL_COMMAND: line }),
+    },
+  });
+  return { status, stdout, stderr };
+}
+const refused = (reason: string) => ({
+  status: 77,
+  stdout: "",
+  stderr: expect.stringContaining(`loom-ssh-gate refuses: ${reason}`),
+});
+
+describe("loom-ssh-gate", { timeout: 20_000 }, () => {
+  test("refuses what is no operation, whatever it is", () => {
+    expect(gate(undefined)).toMatchObject(refused("this key runs named operations, not a shell"));
+    const notOurs = refused("the line is not one that @loom/ssh sends");
+    expect(gate("id")).toMatchObject(notOurs);
+    expect(gate("internal-sftp")).toMatchObject(notOurs);
+    expect(gate(`${printLine(hub.serve(), 10)}; id`)).toMatchObject(notOurs);
+  });
+
+  test("refuses operations that the node does not have", () => {
+    expect(gate(printLine(hub.remove("/"), 10))).toMatchObject(
+      refused('no operation "remove"; there are restart, environment, serve, die'),
+    );
+    expect(gate(printLine(hub.constructor(), 10))).toMatchObject(refused("no operation"));
+  });
+
+  test("refuses arguments that the node does not allow", () => {
+    expect(gate(printLine(hub.restart("sshd.service"), 10))).toMatchObject(
+      refused("restart does not take these arguments"),
+    );
+  });
+
+  test("refuses a configuration that others can change", async () => {
+    const open = path.join(folder, "open.mjs");
+    await writeFile(open, CONFIG);
+    await chmod(open, 0o666);
+    expect(gate("id", { file: open })).toMatchObject(refused(`${open} can be changed by others`));
+    const shared = path.join(folder, "shared");
+    await mkdir(shared);
+    await chmod(shared, 0o777);
+    const inside = path.join(shared, "gate.mjs");
+    await writeFile(inside, CONFIG);
+    expect(gate("id", { file: inside })).toMatchObject(refused(`${shared} can be changed`));
+    expect(gate("id", { file: path.join(folder, "none.mjs") })).toMatchObject(refused("ENOENT"));
+  });
+
+  test("says how it is used", () => {
+    expect(gate("id", { args: ["--help"] })).toMatchObject({
+      status: 0,
+      stdout: expect.stringContaining("authorized_keys"),
+    });
+    expect(gate("id", { args: ["--confg", "x"] })).toMatchObject({ status: 64, stdout: "" });
+  });
+});
+
+const missing = whySshdIsMissing();
+if (missing !== null && process.env.CI) throw new Error(missing);
+
+describe.skipIf(missing !== null)(
+  `loom-ssh-gate under OpenSSH (${missing ?? "installed"})`,
+  { timeout: 20_000 },
+  () => {
+    const open = async () => {
+      const sshd = await startSshd({
+        node: "pop-os",
+        keyOptions: `command="'${process.execPath}' '${MAIN}' --config '${config}'",restrict`,
+      });
+      onTestFinished(sshd.stop);
+      const connection = await connect({
+        ...sshd,
+        address: "127.0.0.1",
+        hostKeys: { knownHosts: sshd.knownHosts },
+      });
+      onTestFinished(() => connection.close());
+      return connection;
+    };
+
+    test("runs the node's own version of an operation", async () => {
+      const connection = await open();
+      expect(await connection.run(hub.restart("popos.service"))).toMatchObject({
+        stdout: "node: popos.service\n",
+      });
+      await expect(connection.run(hub.remove("/"))).rejects.toMatchObject({
+        code: "COMMAND_FAILED",
+        exitCode: 77,
+        stderrTail: expect.stringContaining("loom-ssh-gate refuses"),
+      });
+    });
+
+    test("tells the signal that ended the command", async () => {
+      const connection = await open();
+      await expect(connection.run(hub.die())).rejects.toMatchObject({
+        exitCode: null,
+        signal: "SIGSEGV",
+      });
+    });
+
+    test("passes on nothing of the client's environment", async () => {
+      const { stdout } = gate(
+        printLine(
+          defineCommands({ environment: { args: z.tuple([]), argv: () => ["env"] } }).environment(),
+          10,
+        ),
+      );
+      expect(stdout).toMatch(/^PATH=/m);
+      expect(stdout).not.toMatch(/LD_LIBRARY_PATH|GIT_SSH_COMMAND|SSH_/);
+    });
+
+    test("ends the process group at timeout, even one that ignores SIGTERM", async () => {
+      const connection = await open();
+      const pids = Promise.withResolvers<number[]>();
+      const run = connection.run(hub.serve(), {
+        timeoutMs: 2_000,
+        onOutput: ({ text }) => pids.resolve(text.trim().split(" ").map(Number)),
+      });
+      const ended = expect(run).rejects.toMatchObject({ code: "COMMAND_TIMEOUT", stopped: true });
+      const family = await pids.promise;
+      expect(family.filter(isAlive)).toEqual(family);
+      await ended;
+      expect(family.filter(isAlive)).toEqual([]);
+    });
+
+    test("ends the process group when the connection is gone", async () => {
+      const connection = await open();
+      const pids = Promise.withResolvers<number[]>();
+      const run = connection.run(hub.serve(), {
+        onOutput: ({ text }) => pids.resolve(text.trim().split(" ").map(Number)),
+      });
+      const lost = expect(run).rejects.toMatchObject({ code: "COMMAND_LOST" });
+      const family = await pids.promise;
+      await connection.close();
+      await lost;
+      await expect.poll(() => family.filter(isAlive), { timeout: 8_000 }).toEqual([]);
+    });
+  },
+);

@@ -1,0 +1,10 @@
+import { readFileSync } from "node:fs";
+
+/** Whether a process runs. A zombie does not: it waits for its parent only. */
+export function isAlive(pid: number): boolean {
+  try {
+    return !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, "utf8"));
+  } catch {
+    return false;
+  }
+}
