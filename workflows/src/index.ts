@@ -1,7 +1,9 @@
 import type { AnyWorkflow } from "@loom/workflow";
 import { crossNodeSmoke } from "./cross-node-smoke/workflow.ts";
+import { popOsDeploy } from "./popos-deploy/workflow.ts";
 
-export { crossNodeSmoke };
+export { type DeployLimits, deployCommands } from "./popos-deploy/commands.ts";
+export { crossNodeSmoke, popOsDeploy };
 
 /** What comes with Loom. */
-export const workflows: readonly AnyWorkflow[] = [crossNodeSmoke];
+export const workflows: readonly AnyWorkflow[] = [crossNodeSmoke, popOsDeploy];

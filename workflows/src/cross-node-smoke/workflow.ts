@@ -1,12 +1,17 @@
-import { defineWorkflow, NonRetryableError } from "@loom/workflow";
+import { access as fileAccess } from "node:fs/promises";
+import { cron, defineWorkflow, NonRetryableError } from "@loom/workflow";
 import { z } from "zod";
+import { readSshAccess } from "../ssh/access.ts";
+import { reach } from "../ssh/reach.ts";
 
 /**
  * Proves that two machines work as one: a step on the hub, a step on another node,
- * and a check that they really were two, with the time it took there and back.
+ * and a check that they really were two, with the time it took there and back. Where the
+ * hub has the key for deploys, the other node has to be reachable with it.
  */
 export const crossNodeSmoke = defineWorkflow({
   name: "cross-node-smoke",
+  schedule: cron("*/15 * * * *"),
   input: z.object({
     /** The node for the remote step. Default: `pop-os` if it is there, else any other node. */
     host: z.string().min(1).optional(),
@@ -40,5 +45,25 @@ export const crossNodeSmoke = defineWorkflow({
       }
       // Both times are a hub's; with several hubs they are two machines' clocks.
       return { hosts: [local.host, remote.host], roundTripMs: Date.now() - local.startedAt };
+    },
+  )
+  .step(
+    "ssh",
+    { after: ["remote"], requires: ["loom-hub"], timeout: "1m" },
+    async ({ results, signal }) => {
+      const { host } = results.remote;
+      const access = readSshAccess();
+      const isConfigured = await fileAccess(access.keyFile).then(
+        () => true,
+        () => false,
+      );
+      if (!isConfigured) return { checked: false, reason: `there is no key ${access.keyFile}` };
+      const connection = await access.connect(host, { signal });
+      try {
+        await connection.run(reach(), { signal });
+      } finally {
+        await connection.close();
+      }
+      return { checked: true, reason: null };
     },
   );

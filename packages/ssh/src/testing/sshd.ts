@@ -52,6 +52,7 @@ export async function startSshd(options: SshdOptions = {}): Promise<Sshd> {
   if (process.getuid?.() === 0) mkdirSync("/run/sshd", { recursive: true });
 
   const port = await freePort();
+  const variables = Object.entries(environment).map(([name, value]) => `${name}="${value}"`);
   const config = [
     `Port ${port}`,
     "ListenAddress 127.0.0.1",
@@ -64,7 +65,8 @@ export async function startSshd(options: SshdOptions = {}): Promise<Sshd> {
     "PermitRootLogin prohibit-password",
     "PasswordAuthentication no",
     "LogLevel VERBOSE",
-    ...Object.entries(environment).map(([name, value]) => `SetEnv ${name}="${value}"`),
+    // All on one line: of a setting that is there twice, sshd takes the first.
+    ...(variables.length > 0 ? [`SetEnv ${variables.join(" ")}`] : []),
     ...settings,
   ];
   const configFile = path.join(credentials.folder, "sshd_config");

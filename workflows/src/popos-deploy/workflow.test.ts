@@ -1,0 +1,367 @@
+import { execFileSync } from "node:child_process";
+import { existsSync } from "node:fs";
+import {
+  chmod,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  readlink,
+  rm,
+  writeFile,
+} from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { fileURLToPath } from "node:url";
+import { type Sshd, startSshd, whySshdIsMissing } from "@loom/ssh/testing";
+import { type AnyWorkflow, type JsonValue, parseInput } from "@loom/workflow";
+import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from "vitest";
+import { readSshAccess } from "../ssh/access.ts";
+import { deployCommands } from "./commands.ts";
+import { definePoposDeploy } from "./workflow.ts";
+
+const missing = whySshdIsMissing();
+if (missing !== null && process.env.CI) throw new Error(missing);
+
+/** A stand-in for systemd: the unit is what the current release says of itself. */
+const systemctl = (root: string) => `#!/bin/sh
+case "$2" in
+  restart)
+    cp "${root}/app/current/state" "${root}/state"
+    [ "$(cat "${root}/state")" != refuses ] || { echo "Job for $3 failed." >&2; exit 1; } ;;
+  is-active) cat "${root}/state"; [ "$(cat "${root}/state")" = active ] || exit 3 ;;
+  *) exit 64 ;;
+esac
+`;
+
+/** The service: building it writes the state that it will have. */
+const SERVICE = {
+  "package.json": `{ "name": "popos", "version": "1.0.0", "scripts": { "build": "cp wanted state" } }`,
+  "package-lock.json": `{ "name": "popos", "version": "1.0.0", "lockfileVersion": 3, "requires": true, "packages": { "": { "name": "popos", "version": "1.0.0" } } }`,
+};
+
+describe.skipIf(missing !== null)(
+  `popos-deploy over OpenSSH (${missing ?? "installed"})`,
+  { timeout: 60_000 },
+  () => {
+    let root: string;
+    let sshd: Sshd;
+    let origin: string;
+    let commits: Record<"good" | "better" | "broken" | "refuses", string>;
+
+    const git = (...args: string[]) =>
+      execFileSync("git", ["-c", "user.name=a", "-c", "user.email=a@b", ...args], {
+        cwd: origin,
+        encoding: "utf8",
+        stdio: ["ignore", "pipe", "ignore"],
+      }).trim();
+    const commit = async (state: string, text: string) => {
+      await writeFile(path.join(origin, "wanted"), `${state}\n`);
+      await writeFile(path.join(origin, "text"), text);
+      git("add", "-A");
+      git("commit", "-qm", text);
+      return git("rev-parse", "HEAD");
+    };
+
+    beforeAll(async () => {
+      root = await mkdtemp(path.join(tmpdir(), "loom-deploy-"));
+      origin = path.join(root, "origin");
+      await mkdir(origin);
+      git("init", "-q", "-b", "main");
+      for (const [file, text] of Object.entries(SERVICE))
+        await writeFile(path.join(origin, file), text);
+      const good = await commit("active", "good");
+      git("tag", "v1");
+      const broken = await commit("failed", "broken");
+      const refuses = await commit("refuses", "refuses");
+      commits = { good, broken, refuses, better: await commit("active", "better") };
+
+      await mkdir(path.join(root, "bin"));
+      await writeFile(path.join(root, "bin/systemctl"), systemctl(root));
+      await chmod(path.join(root, "bin/systemctl"), 0o755);
+      sshd = await startSshd({ node: "pop-os", environment: environment() });
+    });
+    afterAll(async () => {
+      await sshd?.stop();
+      await rm(root, { recursive: true });
+    });
+    beforeEach(() => rm(app(), { recursive: true, force: true }));
+
+    const app = () => path.join(root, "app");
+    const environment = () => ({
+      PATH: `${root}/bin:${path.dirname(process.execPath)}:${process.env.PATH}`,
+    });
+    const current = async () => path.basename(await readlink(path.join(app(), "current")));
+    const releases = () => readdir(path.join(app(), "releases"));
+    const currentText = () => readFile(path.join(app(), "current/text"), "utf8");
+
+    const workflowOn = (server: Sshd): AnyWorkflow =>
+      definePoposDeploy(() =>
+        readSshAccess({
+          LOOM_SSH_KEY: server.keyFile,
+          LOOM_SSH_USER: server.user,
+          LOOM_SSH_KNOWN_HOSTS: server.knownHosts,
+          LOOM_SSH_PORT: String(server.port),
+          LOOM_SSH_ADDRESSES: "pop-os=127.0.0.1",
+        }),
+      );
+
+    /** Runs the steps as a worker would, some of them twice. */
+    async function deploy(
+      input: Record<string, JsonValue>,
+      { twice = [], server = sshd }: { twice?: string[]; server?: Sshd } = {},
+    ) {
+      const workflow = workflowOn(server);
+      const results: Record<string, JsonValue> = {};
+      const log: string[] = [];
+      const write = (_facts: object | string, message = "") => void log.push(message);
+      const context = {
+        input: parseInput(workflow, {
+          directory: app(),
+          repository: origin,
+          service: "popos.service",
+          healthSeconds: 1,
+          ...input,
+        }),
+        signal: new AbortController().signal,
+        log: { debug: write, info: write, warn: write, error: write },
+        attempt: 1,
+        node: "oracle",
+        run: { id: "r" },
+        workflow: workflow.name,
+      };
+      for (const step of workflow.steps) {
+        const run = async () => step.run({ ...context, results, step: step.name });
+        if (twice.includes(step.name)) await run();
+        results[step.name] = JSON.parse(JSON.stringify((await run()) ?? null));
+      }
+      return { results, log };
+    }
+
+    test("deploys a tag, a branch and a commit, and keeps the releases apart", async () => {
+      const { results, log } = await deploy({ revision: "v1" });
+      expect(results.conclude).toMatchObject({
+        node: "pop-os",
+        commit: commits.good,
+        previous: null,
+      });
+      expect(await currentText()).toBe("good");
+      expect(log.join("\n")).toContain("cp wanted state");
+
+      const second = await deploy({ revision: "main" });
+      expect(second.results.conclude).toMatchObject({ commit: commits.better });
+      expect(second.results.rollback).toEqual({ to: null, problem: null });
+      expect(await currentText()).toBe("better");
+
+      await deploy({ revision: commits.good });
+      expect(await currentText()).toBe("good");
+      expect(await releases()).toHaveLength(3);
+    });
+
+    test("can repeat every step", async () => {
+      const twice = ["fetch", "install", "build", "restart", "verify", "rollback", "conclude"];
+      await deploy({ revision: "v1" }, { twice });
+      expect(await releases()).toEqual([await current()]);
+    });
+
+    test("rolls back a release that is not healthy, and can do so twice", async () => {
+      await deploy({ revision: "v1" });
+      const before = await current();
+      await expect(
+        deploy({ revision: commits.broken }, { twice: ["rollback"] }),
+      ).rejects.toMatchObject({
+        code: "NON_RETRYABLE",
+        message: expect.stringMatching(
+          `is not healthy: isActive failed on pop-os with exit code 3; rolled back to ${before}, which is healthy`,
+        ),
+      });
+      expect(await current()).toBe(before);
+      expect(await readFile(path.join(root, "state"), "utf8")).toBe("active\n");
+    });
+
+    test("rolls back a release that does not start", async () => {
+      await deploy({ revision: "v1" });
+      const before = await current();
+      await expect(deploy({ revision: commits.refuses })).rejects.toThrow(
+        /Job for popos.service failed.; rolled back to/,
+      );
+      expect(await current()).toBe(before);
+    });
+
+    test("says so when there is nothing to roll back to", async () => {
+      await expect(deploy({ revision: commits.broken })).rejects.toThrow(
+        "there is no release before it",
+      );
+    });
+
+    test("leaves alone what somebody else has put there meanwhile", async () => {
+      await deploy({ revision: "v1" });
+      const workflow = workflowOn(sshd);
+      const restart = workflow.steps.find(({ name }) => name === "restart");
+      const context = {
+        input: parseInput(workflow, {
+          directory: app(),
+          repository: origin,
+          service: "popos.service",
+        }),
+        results: {
+          reach: { previous: "other", at: "" },
+          fetch: { commit: commits.good, release: "mine" },
+        },
+        signal: new AbortController().signal,
+        log: { debug() {}, info() {}, warn() {}, error() {} },
+        attempt: 1,
+        node: "oracle",
+        run: { id: "r" },
+        workflow: workflow.name,
+        step: "restart",
+      };
+      const before = await current();
+      await expect(restart?.run(context)).rejects.toThrow("which this deploy did not put there");
+      expect(await current()).toBe(before);
+    });
+
+    test("asks the health address, on the node", async () => {
+      const nobody = "http://127.0.0.1:1/health";
+      await expect(deploy({ revision: "v1", healthUrl: nobody })).rejects.toThrow(
+        "askHealth failed",
+      );
+    });
+
+    test("changes nothing in a dry run, and says what it would do", async () => {
+      const { results, log } = await deploy({ revision: "main", dryRun: true });
+      expect(existsSync(app())).toBe(false);
+      expect(log).toEqual(expect.arrayContaining(["would run fetch", "would run restart"]));
+      expect(results.verify).toEqual({ problem: null });
+      await expect(deploy({ revision: "no-such-branch", dryRun: true })).rejects.toMatchObject({
+        code: "COMMAND_FAILED",
+        command: "find",
+      });
+    });
+
+    test("refuses a revision that the repository does not have, before it touches the service", async () => {
+      await deploy({ revision: "v1" });
+      const before = await current();
+      await expect(deploy({ revision: "0".repeat(40) })).rejects.toMatchObject({
+        command: "resolve",
+      });
+      expect(await current()).toBe(before);
+    });
+
+    test("runs through a gate that allows this service only", async () => {
+      const gate = fileURLToPath(import.meta.resolve("@loom/ssh")).replace(
+        "index.ts",
+        "gate/main.ts",
+      );
+      const config = path.join(root, "gate.ts");
+      const commandsFile = new URL("commands.ts", import.meta.url).href;
+      const limits = { directory: app(), repository: origin, service: "popos.service" };
+      await writeFile(
+        config,
+        `import { deployCommands } from ${JSON.stringify(commandsFile)};
+export const commands = deployCommands(${JSON.stringify(limits)});`,
+      );
+      const program = `'${process.execPath}' --conditions=@loom/source '${gate}' --config '${config}'`;
+      const guarded = await startSshd({
+        node: "pop-os",
+        keyOptions: `command="${program}",restrict`,
+        environment: environment(),
+      });
+      onTestFinished(guarded.stop);
+      await deploy({ revision: "v1" }, { server: guarded });
+      expect(await currentText()).toBe("good");
+      await expect(
+        deploy({ revision: "v1", service: "sshd.service" }, { server: guarded }),
+      ).rejects.toThrow("has to be popos.service on this node");
+    });
+  },
+);
+
+describe("popos-deploy's input", () => {
+  const workflow = definePoposDeploy(() => readSshAccess({}));
+  const good = {
+    directory: "/srv/popos",
+    repository: "https://example.org/popos.git",
+    service: "popos.service",
+  };
+
+  test("takes what a deploy needs, and fills in the rest", () => {
+    expect(parseInput(workflow, good)).toEqual({
+      ...good,
+      node: "pop-os",
+      revision: "main",
+      scope: "user",
+      healthSeconds: 30,
+      dryRun: false,
+    });
+    for (const repository of [
+      "git@example.org:a/b.git",
+      "ssh://git@example.org/b.git",
+      "/srv/b.git",
+    ]) {
+      expect(parseInput(workflow, { ...good, repository })).toMatchObject({ repository });
+    }
+  });
+
+  test.for([
+    ...["-rf", "a b", "Pop", "pop-os;id", "../x", ""].map((node) => ({ node })),
+    ...[
+      "srv",
+      "/",
+      "/srv/../etc",
+      "/srv/-rf",
+      "/srv//x",
+      "/srv/$(id)",
+      "/srv/.ssh",
+      "/srv/x\n",
+      "~",
+    ].map((directory) => ({ directory })),
+    ...[
+      "-x.service",
+      "popos",
+      "a b.service",
+      "popos.service;id",
+      "pороs.service",
+      "--now.service",
+    ].map((service) => ({ service })),
+    ...[
+      "-x",
+      "--upload-pack=id",
+      "a..b",
+      "a b",
+      "@{-1}",
+      "HEAD^{/x}",
+      "a.lock",
+      "a/",
+      "$(id)",
+      "",
+    ].map((revision) => ({ revision })),
+    ...[
+      "ext::sh -c id",
+      "--upload-pack=id",
+      "https://user:secret@example.org/x",
+      "file:///etc",
+      "-oProxyCommand=id@host:x",
+      "http://example.org/x",
+      "fd::17",
+    ].map((repository) => ({ repository })),
+    ...["file:///etc/passwd", "-K/etc", "http://a b", "http://a/$(id)", "http://a/{b,c}"].map(
+      (healthUrl) => ({ healthUrl }),
+    ),
+  ] as Record<string, string>[])("refuses %j", (bad) => {
+    expect(() => parseInput(workflow, { ...good, ...bad })).toThrow(
+      expect.objectContaining({ code: "INVALID_INPUT" }),
+    );
+  });
+
+  test("is what the operations take too", () => {
+    const commands = deployCommands({ service: "popos.service" });
+    expect(() => commands.restart("sshd.service", "user")).toThrow("has to be popos.service");
+    expect(commands.restart("popos.service", "user").argv).toEqual([
+      "systemctl",
+      "--user",
+      "restart",
+      "popos.service",
+    ]);
+  });
+});
