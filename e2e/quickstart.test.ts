@@ -70,7 +70,9 @@ function survivors(): string[] {
 const expectNoSurvivors = () => expect.poll(survivors, { timeout: 20_000 }).toEqual([]);
 
 const smokeSteps = (lines: string[]) =>
-  lines.map((line) => /^(local|remote|check) +(\S+) +(\S+)/.exec(line)?.slice(1)).filter(Boolean);
+  lines
+    .map((line) => /^(local|remote|check|ssh) +(\S+) +(\S+)/.exec(line)?.slice(1))
+    .filter(Boolean);
 
 test("shows a run across two hosts, serves, and finds its data again at the second start", async () => {
   const first = await start();
@@ -78,6 +80,7 @@ test("shows a run across two hosts, serves, and finds its data again at the seco
     ["local", "oracle", "succeeded"],
     ["remote", "pop-os", "succeeded"],
     ["check", "oracle", "succeeded"],
+    ["ssh", "oracle", "succeeded"],
   ]);
 
   const call = async ({ url, token }: Start, method: string, route: string) => {

@@ -236,6 +236,9 @@ describe.skipIf(missing !== null)(`connect to OpenSSH (${missing ?? "installed"}
   const FAMILY = 'sleep 60 & echo "$$ $!"; wait';
   const STUBBORN = `trap "" TERM; ${FAMILY}`;
   const alive = (pids: number[]) => pids.filter(isAlive);
+  /** All of a group are signalled before anybody hears of it, and die a moment later. */
+  const expectDead = (pids: number[]) =>
+    expect.poll(() => alive(pids), { timeout: 5_000, interval: 10 }).toEqual([]);
 
   test("ends the whole process group at the timeout", async () => {
     const { pids, done } = await start(FAMILY, { timeoutMs: 300 });
@@ -245,7 +248,7 @@ describe.skipIf(missing !== null)(`connect to OpenSSH (${missing ?? "installed"}
       timeoutMs: 300,
       stopped: true,
     });
-    expect(alive(pids)).toEqual([]);
+    await expectDead(pids);
   });
 
   test("ends the whole process group when it is aborted, even one that ignores SIGTERM", async () => {
@@ -254,7 +257,7 @@ describe.skipIf(missing !== null)(`connect to OpenSSH (${missing ?? "installed"}
     expect(alive(pids)).toEqual(pids);
     controller.abort(new Error("cancelled by a person"));
     await expect(done).rejects.toThrow("cancelled by a person");
-    expect(alive(pids)).toEqual([]);
+    await expectDead(pids);
   });
 
   test("ends the whole process group when the connection is gone", async () => {
@@ -262,13 +265,13 @@ describe.skipIf(missing !== null)(`connect to OpenSSH (${missing ?? "installed"}
     const lost = expect(done).rejects.toMatchObject({ code: "COMMAND_LOST", command: "script" });
     await connection.close();
     await lost;
-    await expect.poll(() => alive(pids), { timeout: 5_000 }).toEqual([]);
+    await expectDead(pids);
   });
 
   test("ends what a command leaves in the background", async () => {
     const { pids, done } = await start('sleep 60 >/dev/null 2>&1 & echo "$$ $!"');
     await done;
-    await expect.poll(() => alive(pids), { timeout: 5_000 }).toEqual([]);
+    await expectDead(pids);
   });
 
   test("starts nothing once it is aborted", async () => {

@@ -1,5 +1,6 @@
 import { place, planRun } from "@loom/scheduler";
-import { describe, expect, test } from "vitest";
+import { startSshServer } from "@loom/ssh/testing";
+import { describe, expect, onTestFinished, test, vi } from "vitest";
 import { crossNodeSmoke } from "./workflow.ts";
 
 const node = (name: string, ...capabilities: string[]) => ({
@@ -26,16 +27,21 @@ const placements = (input: { host?: string }, nodes = mesh) =>
 
 describe("cross-node-smoke", () => {
   test("goes from the hub to pop-os and back", () => {
-    expect(placements({})).toEqual(["oracle", "pop-os", "oracle"]);
+    expect(placements({})).toEqual(["oracle", "pop-os", "oracle", "oracle"]);
   });
 
   test("takes any other node where there is no pop-os", () => {
-    expect(placements({}, mesh.slice(0, 2))).toEqual(["oracle", "forge", "oracle"]);
+    expect(placements({}, mesh.slice(0, 2))).toEqual(["oracle", "forge", "oracle", "oracle"]);
   });
 
   test("goes where the input says, and nowhere else", () => {
-    expect(placements({ host: "forge" })).toEqual(["oracle", "forge", "oracle"]);
-    expect(placements({ host: "nowhere" })).toEqual(["oracle", "no_capable_node", "oracle"]);
+    expect(placements({ host: "forge" })).toEqual(["oracle", "forge", "oracle", "oracle"]);
+    expect(placements({ host: "nowhere" })).toEqual([
+      "oracle",
+      "no_capable_node",
+      "oracle",
+      "oracle",
+    ]);
   });
 
   const context = {
@@ -48,13 +54,15 @@ describe("cross-node-smoke", () => {
     step: "check",
     workflow: "cross-node-smoke",
   };
-  const check = (remote: string) =>
+  const run = (name: string, remote: string) =>
     crossNodeSmoke.steps
-      .find(({ name }) => name === "check")
+      .find((step) => step.name === name)
       ?.run({
         ...context,
+        step: name,
         results: { local: { host: "oracle", startedAt: Date.now() }, remote: { host: remote } },
       });
+  const check = (remote: string) => run("check", remote);
 
   test("tells both hosts and the time there and back", async () => {
     expect(await check("pop-os")).toEqual({
@@ -65,5 +73,31 @@ describe("cross-node-smoke", () => {
 
   test("fails for good when both steps ran on one host", async () => {
     await expect(check("oracle")).rejects.toMatchObject({ code: "NON_RETRYABLE" });
+  });
+
+  test("starts by itself, every quarter of an hour", () => {
+    expect(crossNodeSmoke.schedule).toMatchObject({ expression: "*/15 * * * *", input: {} });
+  });
+
+  test("asks nothing of SSH where there is no key for it", async () => {
+    vi.stubEnv("LOOM_SSH_KEY", "/no/such/key");
+    onTestFinished(() => void vi.unstubAllEnvs());
+    expect(await run("ssh", "pop-os")).toEqual({
+      checked: false,
+      reason: "there is no key /no/such/key",
+    });
+  });
+
+  test("has to reach the other node with the key for deploys, where there is one", async () => {
+    const server = await startSshServer({ node: "pop-os" });
+    onTestFinished(server.stop);
+    vi.stubEnv("LOOM_SSH_KEY", server.keyFile);
+    vi.stubEnv("LOOM_SSH_KNOWN_HOSTS", server.knownHosts);
+    vi.stubEnv("LOOM_SSH_PORT", String(server.port));
+    vi.stubEnv("LOOM_SSH_ADDRESSES", "pop-os=127.0.0.1, forge=127.0.0.1");
+    onTestFinished(() => void vi.unstubAllEnvs());
+    expect(await run("ssh", "pop-os")).toEqual({ checked: true, reason: null });
+    await expect(run("ssh", "forge")).rejects.toMatchObject({ code: "HOST_KEY_UNKNOWN" });
+    await expect(run("ssh", "unknown")).rejects.toMatchObject({ code: "NOT_FOUND" });
   });
 });

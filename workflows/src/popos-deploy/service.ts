@@ -9,8 +9,8 @@ import { problemOf, type Target } from "./target.ts";
 type Commands = ReturnType<typeof deployCommands>;
 
 /** A service that crashes at once is active for a moment: so many checks in a row have to agree. */
-const CHECKS = 3;
-const BETWEEN_CHECKS_MS = 500;
+const CHECKS = 4;
+const BETWEEN_CHECKS_MS = 250;
 const RESTART_MS = 2 * 60_000;
 
 /** What runs on the node now; `null` when nothing was ever activated. */

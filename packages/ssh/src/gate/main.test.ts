@@ -173,7 +173,7 @@ describe.skipIf(missing !== null)(
       const family = await pids.promise;
       expect(family.filter(isAlive)).toEqual(family);
       await ended;
-      expect(family.filter(isAlive)).toEqual([]);
+      await expect.poll(() => family.filter(isAlive), { timeout: 1_000 }).toEqual([]);
     });
 
     test("ends the process group when the connection is gone", async () => {

@@ -52,7 +52,10 @@ export async function startSshd(options: SshdOptions = {}): Promise<Sshd> {
   if (process.getuid?.() === 0) mkdirSync("/run/sshd", { recursive: true });
 
   const port = await freePort();
-  const variables = Object.entries(environment).map(([name, value]) => `${name}="${value}"`);
+  // An empty home: what the user's own shell does at its start is not part of a test.
+  const variables = Object.entries({ HOME: credentials.folder, ...environment }).map(
+    ([name, value]) => `${name}="${value}"`,
+  );
   const config = [
     `Port ${port}`,
     "ListenAddress 127.0.0.1",
@@ -66,7 +69,7 @@ export async function startSshd(options: SshdOptions = {}): Promise<Sshd> {
     "PasswordAuthentication no",
     "LogLevel VERBOSE",
     // All on one line: of a setting that is there twice, sshd takes the first.
-    ...(variables.length > 0 ? [`SetEnv ${variables.join(" ")}`] : []),
+    `SetEnv ${variables.join(" ")}`,
     ...settings,
   ];
   const configFile = path.join(credentials.folder, "sshd_config");
