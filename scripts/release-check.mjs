@@ -116,7 +116,8 @@ for (const [index, exports] of [${names.map((_, index) => `p${index}`).join(", "
   });
   install(all, [...tarballs, "zod@4", "@supabase/supabase-js@2"]);
   run(all, "node", "use.ts");
-  for (const bin of ["loom-hub", "loom-agent", "loom-ssh-gate"]) run(all, `node_modules/.bin/${bin}`, "--help");
+  for (const bin of ["loom-hub", "loom-agent", "loom-ssh-gate"])
+    run(all, `node_modules/.bin/${bin}`, "--help");
   console.log(`release check passed: ${packages.map(({ name }) => name).join(", ")}`);
 } finally {
   rmSync(dir, { recursive: true, force: true });

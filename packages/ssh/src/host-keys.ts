@@ -30,7 +30,7 @@ const ALGORITHMS = [
   "rsa-sha2-512",
   "rsa-sha2-256",
 ] as const;
-export type HostKeyAlgorithm = (typeof ALGORITHMS)[number];
+type HostKeyAlgorithm = (typeof ALGORITHMS)[number];
 
 const typeOf = (algorithm: HostKeyAlgorithm): string =>
   algorithm.startsWith("rsa-") ? "ssh-rsa" : algorithm;

@@ -16,7 +16,7 @@ export interface Route {
 }
 
 /** How a command ended, as the node tells it. */
-export interface Exit {
+interface Exit {
   /** `null` when a signal ended it. */
   readonly code: number | null;
   /** Such as `"SIGKILL"`. */

@@ -8,7 +8,7 @@ import { z } from "zod";
 /** A path without `.`, `..` and hidden parts. */
 const ABSOLUTE = /(?:\/[A-Za-z0-9_][A-Za-z0-9_.-]*)+/;
 
-export const nodeName = z
+const nodeName = z
   .string()
   .regex(/^[a-z0-9][a-z0-9.-]{0,252}$/, "is not a node's name")
   .brand<"NodeName">();

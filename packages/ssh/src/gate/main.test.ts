@@ -45,8 +45,8 @@ beforeAll(async () => {
 afterAll(() => rm(folder, { recursive: true }));
 
 /** Runs the gate as sshd does, with a line in its environment. */
-function gate(line: string | undefined, { file = config, args = ["--config", file] } = {}) {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [MAIN, ...args], {
+function gate(line: string | undefined, { file = config, args }: { file?: string; args?: string[] } = {}) {
+  const { status, stdout, stderr } = spawnSync(process.execPath, [MAIN, ...(args ?? ["--config", file])], {
     encoding: "utf8",
     input: "",
     env: {
