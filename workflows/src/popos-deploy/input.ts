@@ -10,12 +10,12 @@ const ABSOLUTE = /(?:\/[A-Za-z0-9_][A-Za-z0-9_.-]*)+/;
 
 const nodeName = z
   .string()
-  .regex(/^[a-z0-9][a-z0-9.-]{0,252}$/, "is not a node's name")
+  .regex(/^[a-z0-9][a-z0-9.-]{0,62}$/, "is not a node's name")
   .brand<"NodeName">();
 
 export const directory = z
   .string()
-  .max(200)
+  .max(120)
   .regex(new RegExp(`^${ABSOLUTE.source}$`), "is not a plain absolute path, such as /srv/popos")
   .brand<"Directory">();
 

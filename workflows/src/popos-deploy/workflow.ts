@@ -1,7 +1,7 @@
 import { defineWorkflow, NonRetryableError } from "@loom/workflow";
 import { readSshAccess, type SshAccess } from "../ssh/access.ts";
 import { deployCommands } from "./commands.ts";
-import { deployInput } from "./input.ts";
+import { type DeployInput, deployInput } from "./input.ts";
 import { commitId, nameRelease, planPruning, releaseName } from "./release.ts";
 import { currentRelease, switchTo, waitForHealth } from "./service.ts";
 import { onNode } from "./target.ts";
@@ -11,6 +11,12 @@ const MINUTE_MS = 60_000;
 const NO_COMMIT = commitId.parse("0".repeat(40));
 
 const commands = deployCommands();
+
+/** One step at a time in a directory, whichever runs they belong to: they share a repository. */
+const oneAtATime = ({ input }: { input: DeployInput }) => ({
+  key: `popos-deploy:${input.node}:${input.directory}`,
+  limit: 1,
+});
 
 /**
  * Deploys a revision of a repository to a machine of the mesh, over SSH: a folder of its own for
@@ -29,42 +35,56 @@ export const definePoposDeploy = (readAccess: () => SshAccess) =>
         return { previous, at: new Date().toISOString() };
       }),
     )
-    .step("fetch", { after: ["reach"], timeout: "10m", retry: { attempts: 3 } }, (context) =>
-      onNode(readAccess(), context, async (target) => {
-        const { directory, repository, revision, dryRun } = context.input;
-        const { at } = context.results.reach;
-        // The node can tell of a commit only once it has it.
-        if (dryRun && !commitId.safeParse(revision).success) {
-          await target.ask(commands.find(repository, revision));
-        }
-        await target.change(commands.prepare(directory));
-        await target.change(commands.fetch(directory, repository), { timeoutMs: 9 * MINUTE_MS });
-        const commit = dryRun
-          ? NO_COMMIT
-          : commitId.parse((await target.ask(commands.resolve(directory, revision))).trim());
-        const release = nameRelease(at, commit);
-        await target.change(commands.makeRelease(directory, release));
-        await target.change(commands.checkOut(directory, release, commit));
-        return { commit, release };
-      }),
+    .step(
+      "fetch",
+      { after: ["reach"], timeout: "10m", retry: { attempts: 3 }, concurrency: oneAtATime },
+      (context) =>
+        onNode(readAccess(), context, async (target) => {
+          const { directory, repository, revision, dryRun } = context.input;
+          const { at } = context.results.reach;
+          // The node can tell of a commit only once it has it.
+          if (dryRun && !commitId.safeParse(revision).success) {
+            await target.ask(commands.find(repository, revision));
+          }
+          await target.change(commands.prepare(directory));
+          await target.change(commands.fetch(directory, repository), { timeoutMs: 9 * MINUTE_MS });
+          const commit = dryRun
+            ? NO_COMMIT
+            : commitId.parse((await target.ask(commands.resolve(directory, revision))).trim());
+          const release = nameRelease(at, commit);
+          await target.change(commands.makeRelease(directory, release));
+          await target.change(commands.checkOut(directory, release, commit));
+          return { commit, release };
+        }),
     )
-    .step("install", { after: ["fetch"], timeout: "20m", retry: { attempts: 2 } }, (context) =>
-      onNode(readAccess(), context, async (target) => {
-        const release = releaseName.parse(context.results.fetch.release);
-        const install = commands.install(context.input.directory, release);
-        await target.change(install, { timeoutMs: 19 * MINUTE_MS });
-      }),
+    .step(
+      "install",
+      { after: ["fetch"], timeout: "20m", retry: { attempts: 2 }, concurrency: oneAtATime },
+      (context) =>
+        onNode(readAccess(), context, async (target) => {
+          const release = releaseName.parse(context.results.fetch.release);
+          const install = commands.install(context.input.directory, release);
+          await target.change(install, { timeoutMs: 19 * MINUTE_MS });
+        }),
     )
-    .step("build", { after: ["fetch", "install"], timeout: "30m" }, (context) =>
-      onNode(readAccess(), context, async (target) => {
-        const release = releaseName.parse(context.results.fetch.release);
-        const build = commands.build(context.input.directory, release);
-        await target.change(build, { timeoutMs: 29 * MINUTE_MS });
-      }),
+    .step(
+      "build",
+      { after: ["fetch", "install"], timeout: "30m", concurrency: oneAtATime },
+      (context) =>
+        onNode(readAccess(), context, async (target) => {
+          const release = releaseName.parse(context.results.fetch.release);
+          const build = commands.build(context.input.directory, release);
+          await target.change(build, { timeoutMs: 29 * MINUTE_MS });
+        }),
     )
     .step(
       "restart",
-      { after: ["reach", "fetch", "build"], timeout: "5m", retry: { attempts: 3 } },
+      {
+        after: ["reach", "fetch", "build"],
+        timeout: "5m",
+        retry: { attempts: 3 },
+        concurrency: oneAtATime,
+      },
       (context) =>
         onNode(readAccess(), context, async (target) => {
           const { input, results } = context;
@@ -90,6 +110,7 @@ export const definePoposDeploy = (readAccess: () => SshAccess) =>
       {
         after: ["reach", "fetch", "verify"],
         timeout: "15m",
+        concurrency: oneAtATime,
         retry: { attempts: 10, backoff: { kind: "exponential", delay: "5s", max: "1m" } },
       },
       async (context) => {

@@ -45,17 +45,24 @@ beforeAll(async () => {
 afterAll(() => rm(folder, { recursive: true }));
 
 /** Runs the gate as sshd does, with a line in its environment. */
-function gate(line: string | undefined, { file = config, args }: { file?: string; args?: string[] } = {}) {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [MAIN, ...(args ?? ["--config", file])], {
-    encoding: "utf8",
-    input: "",
-    env: {
-      PATH: process.env.PATH,
-      LD_LIBRARY_PATH: "/nowhere",
-      GIT_SSH_COMMAND: "id",
-      ...(line !== undefined && { SSH_ORIGINAL_COMMAND: line }),
+function gate(
+  line: string | undefined,
+  { file = config, args }: { file?: string; args?: string[] } = {},
+) {
+  const { status, stdout, stderr } = spawnSync(
+    process.execPath,
+    [MAIN, ...(args ?? ["--config", file])],
+    {
+      encoding: "utf8",
+      input: "",
+      env: {
+        PATH: process.env.PATH,
+        LD_LIBRARY_PATH: "/nowhere",
+        GIT_SSH_COMMAND: "id",
+        ...(line !== undefined && { SSH_ORIGINAL_COMMAND: line }),
+      },
     },
-  });
+  );
   return { status, stdout, stderr };
 }
 const refused = (reason: string) => ({

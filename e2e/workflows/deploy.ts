@@ -1,0 +1,1 @@
+export { popOsDeploy } from "@loom/workflows";
