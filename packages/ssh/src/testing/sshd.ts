@@ -43,21 +43,18 @@ export interface Sshd extends Credentials, AsyncDisposable {
  */
 export async function startSshd(options: SshdOptions = {}): Promise<Sshd> {
   const { node = "node", keyOptions = "", environment = {}, settings = [] } = options;
-  const missing = whySshdIsMissing();
-  if (SSHD === undefined) throw new Error(missing ?? "");
+  if (SSHD === undefined) throw new Error(whySshdIsMissing() ?? "");
   const credentials = await makeCredentials(node);
   const authorizedKeys = path.join(credentials.folder, "authorized_keys");
   await writeFile(authorizedKeys, `${keyOptions} ${credentials.publicLine}\n`.trimStart());
   // Where it gives up its privileges; packages make it when the service starts.
   if (process.getuid?.() === 0) mkdirSync("/run/sshd", { recursive: true });
 
-  const port = await freePort();
   // An empty home: what the user's own shell does at its start is not part of a test.
   const variables = Object.entries({ HOME: credentials.folder, ...environment }).map(
     ([name, value]) => `${name}="${value}"`,
   );
   const config = [
-    `Port ${port}`,
     "ListenAddress 127.0.0.1",
     `HostKey ${credentials.hostKeyFile}`,
     `AuthorizedKeysFile ${authorizedKeys}`,
@@ -74,29 +71,44 @@ export async function startSshd(options: SshdOptions = {}): Promise<Sshd> {
   ];
   const configFile = path.join(credentials.folder, "sshd_config");
   await writeFile(configFile, `${config.join("\n")}\n`);
-  const server = spawn(SSHD, ["-D", "-e", "-f", configFile], {
+  try {
+    const { server, port, log } = await startOnFreePort(SSHD, configFile);
+    const stop = async () => {
+      await end(server);
+      await credentials.remove();
+    };
+    return {
+      ...credentials,
+      node,
+      port,
+      user: userInfo().username,
+      log: () => log.join("\n"),
+      stop,
+      [Symbol.asyncDispose]: stop,
+    };
+  } catch (error) {
+    await credentials.remove();
+    throw error;
+  }
+}
+
+const ATTEMPTS = 5;
+
+/** A port that is free can be taken a moment later; sshd cannot choose one by itself. */
+async function startOnFreePort(sshd: string, configFile: string, attempt = 1) {
+  const port = await freePort();
+  const server = spawn(sshd, ["-D", "-e", "-f", configFile, "-p", String(port)], {
     stdio: ["ignore", "ignore", "pipe"],
   });
   const log: string[] = [];
-  const stop = async () => {
-    await end(server);
-    await credentials.remove();
-  };
   try {
     await listening(server, log);
+    return { server, port, log };
   } catch (error) {
-    await stop();
-    throw error;
+    await end(server);
+    if (attempt === ATTEMPTS) throw error;
+    return startOnFreePort(sshd, configFile, attempt + 1);
   }
-  return {
-    ...credentials,
-    node,
-    port,
-    user: userInfo().username,
-    log: () => log.join("\n"),
-    stop,
-    [Symbol.asyncDispose]: stop,
-  };
 }
 
 function listening(server: ChildProcess, log: string[]): Promise<void> {
