@@ -24,21 +24,23 @@ export const GRACE_MS = 2_000;
  * the leader has ended or the grace is over. Without a terminal, sshd itself would end nothing.
  *
  * `(exec "$@")`, because a plain "$@" could also be a builtin or a function. What a command leaves
- * in the background gets a SIGTERM, and so do the two that wait here.
+ * in the background gets a SIGTERM, and so do the two that wait here: the trap is set after they
+ * were started, because a signal that meets a new process with its parent's trap is lost. Without
+ * `--`, which busybox does not know.
  */
 const WRAPPER = `stopping=
-trap 'stopping=1' TERM
 limit=$2
 shift 4
-stop() { trap '' TERM; kill -s TERM -- -$$; sleep ${GRACE_MS / 1_000}; kill -s KILL -- -$$; }
+stop() { trap '' TERM; kill -TERM -$$; sleep ${GRACE_MS / 1_000}; kill -KILL -$$; }
 exec 3<&0
 (cat <&3; stop) >/dev/null 2>&1 &
 (exec 3<&-; sleep "$limit"; stop) >/dev/null 2>&1 &
+trap 'stopping=1' TERM
 (exec "$@") </dev/null 3<&-
 status=$?
-if [ -n "$stopping" ]; then kill -s KILL -- -$$; fi
+if [ -n "$stopping" ]; then kill -KILL -$$; fi
 trap '' TERM
-kill -s TERM -- -$$
+kill -TERM -$$
 exit "$status"`;
 
 const PREFIX = `exec sh -c ${quote(WRAPPER)} `;
