@@ -1,12 +1,12 @@
 import { spawnSync } from "node:child_process";
 import { appendFile, readFile, writeFile } from "node:fs/promises";
-import ssh2 from "ssh2";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { z } from "zod";
 import { type ConnectOptions, connect } from "./connect.ts";
 import { defineCommands } from "./define-commands.ts";
 import type { Output } from "./run-command.ts";
 import { isAlive } from "./testing/is-alive.ts";
+import { makeKeyPair } from "./testing/key-pair.ts";
 import { type Sshd, startSshd, whySshdIsMissing } from "./testing/sshd.ts";
 
 /** A test's own operations: those of a deploy take no free text. */
@@ -114,7 +114,7 @@ describe.skipIf(missing !== null)(`connect to OpenSSH (${missing ?? "installed"}
 
   test("asks for the kind of key that is on record", async () => {
     // Of the two kinds, ssh-ed25519 is preferred: only the record makes it be the other one.
-    const other = ssh2.utils.generateKeyPairSync("ecdsa", { bits: 256 });
+    const other = makeKeyPair("ecdsa");
     await writeFile(`${sshd.folder}/ecdsa`, other.private, { mode: 0o600 });
     const both = await startSshd({ settings: [`HostKey ${sshd.folder}/ecdsa`] });
     onTestFinished(both.stop);
@@ -149,7 +149,7 @@ describe.skipIf(missing !== null)(`connect to OpenSSH (${missing ?? "installed"}
       fingerprint: sshd.fingerprint,
       message: expect.stringMatching(/has changed.*only if they agree/),
     };
-    const other = ssh2.utils.generateKeyPairSync("ed25519").public;
+    const other = makeKeyPair().public;
     const hosts = await knownHosts("changed", `pop-os ${other}\n`);
     await expect(connect(options(hosts))).rejects.toMatchObject(changed);
     const pins = { hostKeys: { fingerprints: ["SHA256:other"] } };
@@ -157,7 +157,7 @@ describe.skipIf(missing !== null)(`connect to OpenSSH (${missing ?? "installed"}
   });
 
   test("takes a server without a key of the known kind for a changed one", async () => {
-    const other = ssh2.utils.generateKeyPairSync("ecdsa", { bits: 256 }).public;
+    const other = makeKeyPair("ecdsa").public;
     const hosts = await knownHosts("other_kind", `pop-os ${other}\n`);
     await expect(connect(options(hosts))).rejects.toMatchObject({
       code: "HOST_KEY_CHANGED",
@@ -172,12 +172,12 @@ describe.skipIf(missing !== null)(`connect to OpenSSH (${missing ?? "installed"}
   });
 
   test("says what to do about a key or user that the node does not accept", async () => {
-    const stranger = ssh2.utils.generateKeyPairSync("ed25519");
+    const stranger = makeKeyPair();
     const keyFile = `${sshd.folder}/stranger`;
     await writeFile(keyFile, stranger.private, { mode: 0o600 });
     await expect(connect(options({ keyFile }))).rejects.toMatchObject({
       code: "SSH_AUTH",
-      message: expect.stringContaining(`restrict ${stranger.public.trim()}`),
+      message: expect.stringContaining(`restrict ${stranger.public}`),
     });
     await expect(connect(options({ user: "nobody-here" }))).rejects.toMatchObject({
       code: "SSH_AUTH",

@@ -4,8 +4,9 @@ import path from "node:path";
 import ssh2 from "ssh2";
 import { beforeEach, describe, expect, onTestFinished, test } from "vitest";
 import { readPrivateKey } from "./private-key.ts";
+import { makeKeyPair } from "./testing/key-pair.ts";
 
-const { private: pem, public: publicLine } = ssh2.utils.generateKeyPairSync("ed25519");
+const { private: pem, public: publicLine } = makeKeyPair();
 
 let file: string;
 beforeEach(async () => {
@@ -22,7 +23,7 @@ describe("readPrivateKey", () => {
   test("tells the public key", async () => {
     await write(pem);
     expect(await readPrivateKey(file)).toMatchObject({
-      publicLine: publicLine.trim(),
+      publicLine,
       fingerprint: expect.stringMatching(/^SHA256:/),
     });
   });

@@ -32,14 +32,12 @@ async function open(
   return connection;
 }
 
-/** A way to the server that can go silent without closing, as when a machine loses its power. */
-async function silentProxy(port: number) {
-  const sockets: Socket[] = [];
-  const server = createServer((inner) => {
-    const outer = connectSocket(port, "127.0.0.1");
-    sockets.push(inner, outer);
-    for (const socket of [inner, outer]) socket.on("error", () => {});
-    inner.pipe(outer).pipe(inner);
+/** Somebody who listens on a port, and does `greet` with whoever comes. */
+async function listen(greet: (socket: Socket) => void) {
+  const sockets = new Set<Socket>();
+  const server = createServer((socket) => {
+    sockets.add(socket.on("error", () => {}));
+    greet(socket);
   }).listen(0, "127.0.0.1");
   await once(server, "listening");
   onTestFinished(async () => {
@@ -47,8 +45,20 @@ async function silentProxy(port: number) {
     server.close();
     await once(server, "close");
   });
+  return { port: (server.address() as AddressInfo).port };
+}
+
+/** A way to the server that can go silent without closing, as when a machine loses its power. */
+async function silentProxy(port: number) {
+  const sockets: Socket[] = [];
+  const proxy = await listen((inner) => {
+    const outer = connectSocket(port, "127.0.0.1").on("error", () => {});
+    inner.on("close", () => outer.destroy());
+    sockets.push(inner, outer);
+    inner.pipe(outer).pipe(inner);
+  });
   return {
-    port: (server.address() as AddressInfo).port,
+    ...proxy,
     goSilent() {
       for (const socket of sockets) socket.unpipe().pause();
     },
@@ -135,22 +145,6 @@ describe("run, on a server that behaves oddly", () => {
 });
 
 describe("connect, to what is no node", () => {
-  /** Somebody who listens, and does `greet`. */
-  const listen = async (greet: (socket: Socket) => void) => {
-    const sockets = new Set<Socket>();
-    const server = createServer((socket) => {
-      sockets.add(socket.on("error", () => {}));
-      greet(socket);
-    }).listen(0, "127.0.0.1");
-    await once(server, "listening");
-    onTestFinished(async () => {
-      for (const socket of sockets) socket.destroy();
-      server.close();
-      await once(server, "close");
-    });
-    return { port: (server.address() as AddressInfo).port };
-  };
-
   test.for<[string, (socket: Socket) => void, string]>([
     ["is silent", () => {}, "SSH_UNREACHABLE"],
     ["hangs up", (socket) => socket.end(), "SSH_PROTOCOL"],

@@ -1,8 +1,8 @@
 import { access as fileAccess } from "node:fs/promises";
 import { cron, defineWorkflow, NonRetryableError } from "@loom/workflow";
 import { z } from "zod";
+import { deployCommands } from "../popos-deploy/commands.ts";
 import { readSshAccess } from "../ssh/access.ts";
-import { reach } from "../ssh/reach.ts";
 
 /**
  * Proves that two machines work as one: a step on the hub, a step on another node,
@@ -60,7 +60,7 @@ export const crossNodeSmoke = defineWorkflow({
       if (!isConfigured) return { checked: false, reason: `there is no key ${access.keyFile}` };
       const connection = await access.connect(host, { signal });
       try {
-        await connection.run(reach(), { signal });
+        await connection.run(deployCommands().reach(), { signal });
       } finally {
         await connection.close();
       }

@@ -141,13 +141,14 @@ export const definePoposDeploy = (readAccess: () => SshAccess) =>
             `${release} is not healthy: ${problem}; ${describe(results.rollback)}`,
           );
         }
-        await onNode(readAccess(), context, async (target) => {
-          if (input.dryRun) return;
-          const names = (await target.ask(commands.listReleases(input.directory))).split("\n");
-          for (const old of planPruning(names, [release, previous])) {
-            await target.change(commands.removeRelease(input.directory, old));
-          }
-        });
+        if (!input.dryRun) {
+          await onNode(readAccess(), context, async (target) => {
+            const names = (await target.ask(commands.listReleases(input.directory))).split("\n");
+            for (const old of planPruning(names, [release, previous])) {
+              await target.change(commands.removeRelease(input.directory, old));
+            }
+          });
+        }
         return { node: input.node, release, commit, previous };
       },
     );

@@ -1,8 +1,8 @@
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import ssh2 from "ssh2";
 import { fingerprintOf } from "../fingerprint.ts";
+import { makeKeyPair } from "./key-pair.ts";
 
 /** What a client and a server need to know each other, in a folder of its own. */
 export interface Credentials {
@@ -24,8 +24,8 @@ export interface Credentials {
 export async function makeCredentials(node: string): Promise<Credentials> {
   const folder = await mkdtemp(path.join(tmpdir(), "loom-ssh-"));
   const file = (name: string) => path.join(folder, name);
-  const client = ssh2.utils.generateKeyPairSync("ed25519");
-  const host = ssh2.utils.generateKeyPairSync("ed25519");
+  const client = makeKeyPair();
+  const host = makeKeyPair();
   await writeFile(file("id"), client.private, { mode: 0o600 });
   await writeFile(file("host_key"), host.private, { mode: 0o600 });
   await writeFile(file("known_hosts"), `${node} ${host.public}\n`);
@@ -33,7 +33,7 @@ export async function makeCredentials(node: string): Promise<Credentials> {
   return {
     folder,
     keyFile: file("id"),
-    publicLine: client.public.trim(),
+    publicLine: client.public,
     hostKeyFile: file("host_key"),
     knownHosts: file("known_hosts"),
     fingerprint: fingerprintOf(Buffer.from(blob, "base64")),
