@@ -23,7 +23,8 @@ async function makeService() {
   await chmod(file("bin/systemctl"), 0o755);
   const manifest = { name: "popos", version: "1.0.0" };
   const lock = { ...manifest, lockfileVersion: 3, packages: { "": manifest } };
-  await writeFile(file("origin/package.json"), JSON.stringify(manifest));
+  const scripts = { build: "cp wanted state" };
+  await writeFile(file("origin/package.json"), JSON.stringify({ ...manifest, scripts }));
   await writeFile(file("origin/package-lock.json"), JSON.stringify(lock));
   const git = (...args: string[]) =>
     execFileSync("git", ["-c", "user.name=a", "-c", "user.email=a@b", ...args], {
@@ -33,7 +34,7 @@ async function makeService() {
   return {
     file,
     async commit(state: string) {
-      await writeFile(file("origin/state"), `${state}\n`);
+      await writeFile(file("origin/wanted"), `${state}\n`);
       git("add", "-A");
       git("commit", "-qm", state);
     },
