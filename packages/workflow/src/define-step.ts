@@ -1,6 +1,7 @@
 import { checkConcurrency } from "./concurrency.ts";
 import { positiveMs } from "./duration.ts";
-import { isClause, isPreference } from "./preference.ts";
+import { checkPreferences } from "./preference.ts";
+import { parseClause } from "./requirement/parse-clause.ts";
 import { toRetryPolicy } from "./retry.ts";
 import type { Step, StepOptions } from "./step.ts";
 
@@ -20,7 +21,7 @@ export function defineStep(
 ): Step {
   checkName(name);
   if (earlier.includes(name)) throw new RangeError("a step with this name exists");
-  const { after = [], requires = [], host = null, prefers = [] } = options;
+  const { after = [], requires = [], host = null, hostHint = null, prefers = [] } = options;
   const { priority = 100, maxCrashRestarts = 3, startWithin, concurrency = null } = options;
   const unknown = after.find((other) => !earlier.includes(other));
   if (unknown !== undefined) {
@@ -29,10 +30,12 @@ export function defineStep(
     );
   }
   checkRequires(requires);
-  if (typeof host === "string" && !isClause(host)) throw new RangeError("host is empty");
-  if (typeof prefers !== "function" && !prefers.every(isPreference)) {
-    throw new RangeError("prefers takes clauses that are not empty, with a weight above 0");
+  if (host !== null && hostHint !== null) {
+    throw new RangeError("host pins the step to a node, so a hostHint beside it says nothing");
   }
+  if (typeof host === "string") checkHost("host", host);
+  if (typeof hostHint === "string") checkHost("hostHint", hostHint);
+  if (typeof prefers !== "function") checkPreferences(prefers);
   checkWhole("priority", priority, MAX_PRIORITY);
   checkWhole("maxCrashRestarts", maxCrashRestarts, MAX_CRASH_RESTARTS);
   if (typeof run !== "function") throw new RangeError("the run function is missing");
@@ -41,6 +44,7 @@ export function defineStep(
     after: [...new Set(after)],
     requires: [...requires],
     host,
+    hostHint,
     prefers: typeof prefers === "function" ? prefers : [...prefers],
     timeoutMs: positiveMs("timeout", options.timeout ?? "10m"),
     retry: toRetryPolicy(options.retry),
@@ -74,5 +78,15 @@ export function checkName(name: string): void {
 }
 
 export function checkRequires(requires: readonly string[]): void {
-  if (!requires.every(isClause)) throw new RangeError("requires has an empty clause");
+  for (const clause of requires) parseClause(clause);
+}
+
+/** Refuses what is no name of a node, in an option or from a function. */
+export function checkHost(option: "host" | "hostHint", host: string): void {
+  if (host === "") throw new RangeError(`${option} is empty`);
+  if (!/^[^\s\p{C}]{1,200}$/u.test(host)) {
+    throw new RangeError(
+      `${option} ${JSON.stringify(host)} is no name of a node: those have no spaces, and at most 200 characters`,
+    );
+  }
 }

@@ -34,8 +34,14 @@ describe("defineWorkflow", () => {
     },
   );
 
-  test("refuses an empty requirement", () => {
-    expect(() => defineWorkflow({ name: "deploy", requires: [" "] })).toThrow("empty clause");
+  test("refuses a requirement that cannot be read, and says what was meant", () => {
+    expect(() => defineWorkflow({ name: "deploy", requires: ["has gpu"] })).toThrow(
+      expect.objectContaining({
+        code: "WORKFLOW_DEFINITION",
+        message: expect.stringContaining('did you mean "has-gpu"?'),
+        cause: expect.objectContaining({ code: "INVALID_CLAUSE", position: 4 }),
+      }),
+    );
   });
 
   test("refuses a schedule whose input does not fit", () => {
@@ -60,6 +66,7 @@ describe("step", () => {
         after: [],
         requires: [],
         host: null,
+        hostHint: null,
         prefers: [],
         timeoutMs: 600_000,
         retry: {
@@ -127,17 +134,24 @@ describe("step", () => {
     { title: "a timeout without unit", options: { timeout: "10" }, problem: "not a duration" },
     { title: "a step that is not there", options: { after: ["x"] }, problem: "no earlier step" },
     { title: "no attempts", options: { retry: { attempts: 0 } }, problem: "retry.attempts" },
-    { title: "an empty clause", options: { requires: [""] }, problem: "empty clause" },
+    { title: "an empty clause", options: { requires: [""] }, problem: "expected a name" },
     { title: "an empty host", options: { host: "" }, problem: "host is empty" },
+    { title: "a host with a space", options: { host: "pop os" }, problem: "no name of a node" },
+    { title: "an empty hint", options: { hostHint: "" }, problem: "hostHint is empty" },
+    {
+      title: "a host and a hint",
+      options: { host: "popos", hostHint: "nas" },
+      problem: "says nothing",
+    },
     {
       title: "a preference without weight",
       options: { prefers: [{ clause: "ssd", weight: 0 }] },
-      problem: "weight above 0",
+      problem: "must be above 0",
     },
     {
       title: "a preference for nothing",
       options: { prefers: [{ clause: "", weight: 1 }] },
-      problem: "not empty",
+      problem: "expected a name",
     },
     { title: "101 restarts", options: { maxCrashRestarts: 101 }, problem: "from 0 to 100" },
     { title: "no time to start", options: { startWithin: "0s" }, problem: "startWithin must be" },

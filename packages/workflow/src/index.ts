@@ -1,5 +1,6 @@
 export { type Concurrency, checkConcurrency } from "./concurrency.ts";
 export { type CronPattern, InvalidScheduleError, parseCron } from "./cron-pattern.ts";
+export { checkHost } from "./define-step.ts";
 export { defineWorkflow, type NoInput, type WorkflowDefinition } from "./define-workflow.ts";
 export { type Duration, InvalidDurationError, parseDuration } from "./duration.ts";
 export {
@@ -11,7 +12,17 @@ export {
 } from "./errors.ts";
 export type { JsonValue } from "./json.ts";
 export { parseInput } from "./parse-input.ts";
-export { isPreference, type Preference } from "./preference.ts";
+export { checkPreferences, type Preference } from "./preference.ts";
+export {
+  type Clause,
+  InvalidClauseError,
+  type Operator,
+  type Term,
+  type Test,
+} from "./requirement/clause.ts";
+export { compareValues } from "./requirement/compare-values.ts";
+export { parseClause } from "./requirement/parse-clause.ts";
+export { printClause } from "./requirement/print-clause.ts";
 export type { BackoffOptions, RetryOptions, RetryPolicy } from "./retry.ts";
 export type { PlannedJob, RunPlan } from "./run-plan.ts";
 export {

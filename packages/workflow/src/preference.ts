@@ -1,3 +1,5 @@
+import { parseClause } from "./requirement/parse-clause.ts";
+
 /** What a step would rather have: a clause like those of `requires`, and how much it counts. */
 export interface Preference {
   readonly clause: string;
@@ -5,12 +7,19 @@ export interface Preference {
   readonly weight: number;
 }
 
-/** Whether a value is a clause as far as that can be seen here: its grammar is the scheduler's. */
-export const isClause = (value: unknown): value is string =>
-  typeof value === "string" && value.trim() !== "";
-
-/** Whether a value is a preference; asked of what a `prefers` function returned. */
-export function isPreference(value: unknown): value is Preference {
-  const { clause, weight } = (value ?? {}) as Partial<Record<keyof Preference, unknown>>;
-  return isClause(clause) && typeof weight === "number" && weight > 0 && Number.isFinite(weight);
+/**
+ * Checks preferences; asked of those in a definition, and of what a `prefers` function returned.
+ *
+ * @throws InvalidClauseError for a clause that cannot be read.
+ * @throws RangeError for a weight that is not above 0.
+ */
+export function checkPreferences(preferences: readonly Preference[]): void {
+  for (const { clause, weight } of preferences) {
+    parseClause(clause);
+    if (!(weight > 0 && Number.isFinite(weight))) {
+      throw new RangeError(
+        `the weight of ${JSON.stringify(clause)} must be above 0, not ${weight}`,
+      );
+    }
+  }
 }

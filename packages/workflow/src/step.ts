@@ -13,6 +13,8 @@ export interface Step {
   readonly requires: readonly string[];
   /** The node that has to run it; `null` lets the scheduler choose. */
   readonly host: string | HostFunction | null;
+  /** The node that should run it if it can. */
+  readonly hostHint: string | HostFunction | null;
   readonly prefers: readonly Preference[] | PrefersFunction;
   readonly timeoutMs: number;
   readonly retry: RetryPolicy;
@@ -36,7 +38,7 @@ export interface PlanContext<Input = JsonValue> {
   readonly input: Input;
 }
 
-/** Chooses the pinned node from the input; `undefined` pins to none. */
+/** Chooses a node from the input; `undefined` names none. */
 export type HostFunction<Input = JsonValue> = (context: PlanContext<Input>) => string | undefined;
 
 /** Chooses the preferences from the input. */
@@ -53,10 +55,12 @@ export type ConcurrencyFunction<Input = JsonValue> = (
 export interface StepOptions<After extends string = string, Input = JsonValue> {
   /** Earlier steps whose success this one waits for, and whose results it reads. */
   readonly after?: readonly After[];
-  /** Clauses that a node has to meet, such as `"docker"`. */
+  /** Clauses that a node has to meet, such as `"docker"` or `"gpu.vram-gb>=24"`. */
   readonly requires?: readonly string[];
   /** Pins the step to one node by name. */
   readonly host?: string | HostFunction<Input>;
+  /** Prefers one node by name, above everything in `prefers`. */
+  readonly hostHint?: string | HostFunction<Input>;
   /** Clauses that a node should meet if there is a choice. */
   readonly prefers?: readonly Preference[] | PrefersFunction<Input>;
   /** Of one attempt. Default `"10m"`, at most `"24d"`. */
