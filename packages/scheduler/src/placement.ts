@@ -1,60 +1,40 @@
-import type { Filter } from "./filter.ts";
+import type { Explanation } from "./explanation.ts";
 
-/** The node chosen for a step, or why there is none; a plain value that can be stored. */
-export type Placement = Placed | Refusal;
+/** What a batch came to for one of its jobs. */
+export type Placement<Id extends string | number = string | number> = Placed<Id> | Unplaced<Id>;
 
-/** A step has a node. */
-export interface Placed {
+/** A job has a node. */
+export interface Placed<Id extends string | number = string | number> {
   readonly placed: true;
+  readonly job: Id;
   readonly node: string;
   /** From 0 to 1. */
   readonly score: number;
-  /** Every node that fits, the chosen one first: by score, then by name. */
-  readonly eligible: readonly { readonly node: string; readonly score: number }[];
-  readonly rejected: readonly Rejection[];
+  /** Why this node; with the option `keep`. A plain value that can be stored. */
+  readonly record?: PlacementRecord;
 }
 
-/** A step has no node. */
-export interface Refusal {
+/** A job has no node. */
+export interface Unplaced<Id extends string | number = string | number> {
   readonly placed: false;
-  readonly code: RefusalCode;
-  /** One sentence for a person. */
-  readonly summary: string;
-  /** Clauses that no known node meets. */
-  readonly missing: readonly string[];
-  readonly rejected: readonly Rejection[];
+  readonly job: Id;
+  /** As things were at the end of the batch. */
+  readonly refusal: Refusal;
 }
 
-/**
- * - `no_nodes`: no node is known.
- * - `no_capable_node`: waiting will not help, no known node could ever run the step.
- * - `no_capable_node_online`: nodes could run it, and all of them are offline.
- * - `no_capable_node_free`: nodes could run it, and those that are online take nothing now: they
- *   are full, paused or draining.
- */
-export type RefusalCode =
-  | "no_nodes"
-  | "no_capable_node"
-  | "no_capable_node_online"
-  | "no_capable_node_free";
+/** Why no node takes a job now; a plain value that can be stored. */
+export type Refusal = Pick<Explanation, "code" | "summary" | "missing"> & {
+  /** What somebody could do about it; `null` where nothing is known. */
+  readonly fix: string | null;
+};
 
-/** A node that does not fit, with everything that speaks against it; sorted by name. */
-export interface Rejection {
-  readonly node: string;
-  readonly failures: readonly Failure[];
-}
-
-/** One filter's no. */
-export interface Failure {
-  readonly filter: string;
-  readonly about: Filter["about"];
-  /**
-   * Stable. Those of Loom's filters: `offline`, `paused`, `draining`, `wrong_host`,
-   * `missing_capability`, `full`.
-   */
-  readonly code: string;
-  /** What follows the node's name in a sentence: `is full (2/2 slots)`. */
-  readonly reason: string;
-  /** Clauses that this node does not meet. */
-  readonly missing?: readonly string[];
+/** How a node was chosen. Its size does not depend on the number of nodes. */
+export interface PlacementRecord {
+  /** What each scorer gave the chosen node, from 0 to 1, by name. */
+  readonly scores: Readonly<Record<string, number>>;
+  /** How many nodes fit, and the best of them: the chosen one first. */
+  readonly eligible: number;
+  readonly best: readonly { readonly node: string; readonly score: number }[];
+  /** What decided: the score, or the name among nodes of equal score, or nothing where one node fit. */
+  readonly decidedBy: "score" | "name" | "only";
 }

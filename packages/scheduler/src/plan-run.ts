@@ -2,17 +2,19 @@ import {
   type AnyWorkflow,
   type Concurrency,
   checkConcurrency,
-  isPreference,
+  checkHost,
+  checkPreferences,
   type JsonValue,
   type PlannedJob,
   type Preference,
+  parseClause,
   parseInput,
+  printClause,
   type RunPlan,
   type Step,
   type WorkflowInput,
 } from "@loom/workflow";
-import { nodeCapability, workflowCapability } from "./node-view.ts";
-import { parseClause } from "./requirement/clause.ts";
+import { workflowCapability } from "./node-view.ts";
 
 /** A run cannot be planned, through a fault of its workflow and not of its input. */
 export class PlanError extends Error {
@@ -36,15 +38,16 @@ export class PlanError extends Error {
 /**
  * Turns a workflow and an input into the jobs of a run.
  *
- * Every job also requires `workflow:<name>`, which the nodes that have the workflow's code offer.
+ * Every job also requires `workflow:<name>@<version>`, which the nodes that have this very code offer.
  *
  * @param options.input - Checked by the workflow's schema; left out, it counts as `{}`.
+ * @param options.defaultHost - The node that is preferred for steps that neither require nor prefer anything.
  * @throws InvalidInputError when the input does not fit.
  * @throws PlanError when the workflow has no steps, or a step's clauses, `host` or `prefers` fail.
  */
 export function planRun<W extends AnyWorkflow>(
   workflow: W,
-  { input }: { input?: WorkflowInput<W> } = {},
+  { input, defaultHost }: { input?: WorkflowInput<W>; defaultHost?: string | undefined } = {},
 ): RunPlan {
   if (workflow.steps.length === 0) {
     throw new PlanError("it has no steps", { workflow: workflow.name, step: null });
@@ -56,7 +59,7 @@ export function planRun<W extends AnyWorkflow>(
     input: parsed,
     jobs: workflow.steps.map((step) => {
       try {
-        return planJob(workflow, step, parsed);
+        return planJob(workflow, step, { input: parsed, defaultHost });
       } catch (cause) {
         const problem = cause instanceof Error ? cause.message : String(cause);
         throw new PlanError(problem, { workflow: workflow.name, step: step.name, cause });
@@ -65,20 +68,20 @@ export function planRun<W extends AnyWorkflow>(
   };
 }
 
-function planJob(workflow: AnyWorkflow, step: Step, input: JsonValue): PlannedJob {
-  const { name, after, host, prefers, concurrency } = step;
-  const requires = new Set([
-    workflowCapability(workflow.name),
-    ...workflow.requires,
-    ...step.requires,
-  ]);
-  for (const clause of requires) parseClause(clause);
+function planJob(
+  workflow: AnyWorkflow,
+  step: Step,
+  { input, defaultHost }: { input: JsonValue; defaultHost: string | undefined },
+): PlannedJob {
+  const { concurrency } = step;
+  const wanted = [...workflow.requires, ...step.requires].map(canonical);
+  const host = nodeOf("host", step.host, input);
   return {
-    step: name,
-    after,
-    requires: [...requires].sort(),
-    host: hostOf(typeof host === "function" ? host({ input }) : host),
-    prefers: preferencesOf(typeof prefers === "function" ? prefers({ input }) : prefers),
+    step: step.name,
+    after: step.after,
+    requires: [...new Set([...wanted, workflowCapability(workflow.name, workflow.version)])].sort(),
+    host: host ?? null,
+    prefers: preferencesOf(step, input, wanted.length === 0 ? defaultHost : undefined),
     priority: step.priority,
     timeoutMs: step.timeoutMs,
     retry: step.retry,
@@ -88,23 +91,34 @@ function planJob(workflow: AnyWorkflow, step: Step, input: JsonValue): PlannedJo
   };
 }
 
-/** Checks a host as the tag that its node would offer. */
-function hostOf(host: string | null | undefined): string | null {
-  if (host === undefined || host === null) return null;
-  if (host === "") throw new RangeError("host is empty");
-  parseClause(nodeCapability(host));
-  return host;
+/** The one form of a clause, so that equal needs are equal texts. */
+const canonical = (clause: string): string => printClause(parseClause(clause));
+
+function nodeOf(
+  option: "host" | "hostHint",
+  host: Step["host"],
+  input: JsonValue,
+): string | undefined {
+  const name = (typeof host === "function" ? host({ input }) : host) ?? undefined;
+  if (name !== undefined) checkHost(option, name);
+  return name;
 }
 
 const limitOf = (concurrency: Concurrency | null | undefined): Concurrency | null =>
   concurrency ? checkConcurrency(concurrency) : null;
 
-function preferencesOf(preferences: readonly Preference[]): readonly Preference[] {
-  if (!preferences.every(isPreference)) {
-    throw new RangeError(
-      "prefers returned a clause that is empty, or a weight that is not above 0",
-    );
-  }
-  for (const { clause } of preferences) parseClause(clause);
-  return preferences;
+/** What a step prefers. A hint outweighs all the rest together; the default counts where there is no wish. */
+function preferencesOf(
+  { prefers, hostHint }: Step,
+  input: JsonValue,
+  defaultHost: string | undefined,
+): readonly Preference[] {
+  const preferences = typeof prefers === "function" ? prefers({ input }) : prefers;
+  checkPreferences(preferences);
+  const hint =
+    nodeOf("hostHint", hostHint, input) ?? (preferences.length === 0 ? defaultHost : undefined);
+  if (hint === undefined) return preferences;
+  const others = preferences.reduce((sum, { weight }) => sum + weight, 0);
+  const clause = printClause({ kind: "compare", key: "node", operator: "=", value: hint });
+  return [{ clause, weight: others + 1 }, ...preferences];
 }

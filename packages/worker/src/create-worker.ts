@@ -93,7 +93,10 @@ export function createWorker(options: WorkerOptions): Worker {
     ...options.node,
     capabilities: [
       ...options.node.capabilities,
-      ...options.workflows.map(({ name }) => workflowCapability(name)),
+      ...options.workflows.flatMap(({ name, version }) => [
+        workflowCapability(name),
+        workflowCapability(name, version),
+      ]),
     ],
   };
   const session = new NodeSession(queue, { ...node, leaseMs, slots: concurrency });

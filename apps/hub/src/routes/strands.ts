@@ -1,11 +1,10 @@
 import { createRoute, OpenAPIHono, z } from "@hono/zod-openapi";
-import { planRun } from "@loom/scheduler";
+import { planRun, suggestNames } from "@loom/scheduler";
 import type { AnyWorkflow } from "@loom/workflow";
 import type { HubDeps } from "../create-hub.ts";
 import { UnknownWorkflowError } from "../errors.ts";
 import { invalidRequest } from "../invalid-request.ts";
 import { problemResponse } from "../problem.ts";
-import { suggestNames } from "../suggest-names.ts";
 
 /** Deeper ones overflow the stack of what parses and prints them. */
 const MAX_DEPTH = 100;

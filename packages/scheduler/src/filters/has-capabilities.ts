@@ -1,15 +1,55 @@
-import { type Filter, fits } from "../filter.ts";
-import { capabilitiesOf } from "../node-view.ts";
-import { unmetClauses } from "../requirement/evaluate.ts";
+import { printClause } from "@loom/workflow";
+import type { JobView } from "../job-view.ts";
+import { parseWorkflowCapability } from "../node-view.ts";
+import { evaluate, type Offer, readClause, seenOf } from "../requirement/evaluate.ts";
+import { applyChange, meet } from "../requirement/meet.ts";
+import { type Filter, fits, type Problem } from "../rule.ts";
 
-/** Keeps nodes that meet every clause the step requires. */
-export const hasCapabilities: Filter = {
+/** Keeps nodes that meet every clause the job requires. The version of its workflow is `hasVersion`'s. */
+export const hasCapabilities: Filter<Pick<JobView, "requires">, Offer> = {
   name: "has-capabilities",
   about: "ability",
-  check({ requires }, node) {
-    const missing = unmetClauses(requires, capabilitiesOf(node));
-    return missing.length === 0
-      ? fits
-      : { fits: false, code: "missing_capability", reason: `lacks ${missing.join(", ")}`, missing };
+  key: ({ requires }) => requires.join("\n"),
+  check: ({ requires }, node) => {
+    let problems: Problem[] | undefined;
+    for (const text of requires) {
+      if (parseWorkflowCapability(text) !== undefined) continue;
+      const problem = problemWith(text, node);
+      if (problem !== undefined) problems = [...(problems ?? []), problem];
+    }
+    return problems ?? fits;
+  },
+  mend: ({ requires }, node) => {
+    const actions: string[] = [];
+    let offer: Offer = node;
+    for (const text of requires) {
+      const clause = readClause(text);
+      if (clause === undefined) return undefined;
+      if (parseWorkflowCapability(text) !== undefined || evaluate(clause, offer)) continue;
+      const change = meet(clause, offer);
+      if (change === undefined) return undefined;
+      if (change.add.length > 0) actions.push(`add ${change.add.join(", ")} to ${node.name}`);
+      if (change.remove.length > 0)
+        actions.push(`take ${change.remove.join(", ")} from ${node.name}`);
+      offer = applyChange(change, offer);
+    }
+    return { action: actions.join(" and "), node: { capabilities: offer.capabilities } };
   },
 };
+
+function problemWith(text: string, node: Offer): Problem | undefined {
+  const clause = readClause(text);
+  if (clause === undefined) {
+    return { code: "invalid_clause", reason: `cannot judge ${JSON.stringify(text)}`, clause: text };
+  }
+  if (evaluate(clause, node)) return undefined;
+  const seen = seenOf(clause, node);
+  const wanted = printClause(clause);
+  return {
+    code: "missing_capability",
+    reason:
+      seen.length === 0 ? `lacks ${wanted}` : `has ${seen.join(", ")} where ${wanted} is required`,
+    clause: text,
+    seen,
+  };
+}

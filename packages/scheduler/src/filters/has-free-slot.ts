@@ -1,9 +1,14 @@
-import { type Filter, fits } from "../filter.ts";
+import { anyJob, type Filter, fits, refuses } from "../rule.ts";
 
 /** Keeps nodes with a slot to spare. */
 export const hasFreeSlot: Filter = {
   name: "has-free-slot",
   about: "availability",
-  check: (_step, { slots, busy }) =>
-    busy < slots ? fits : { fits: false, code: "full", reason: `is full (${busy}/${slots} slots)` },
+  key: anyJob,
+  check: (_job, { slots, busy }) =>
+    busy < slots ? fits : refuses("full", `is full (${busy}/${slots} slots)`),
+  mend: (_job, { name, busy }) => ({
+    action: `wait for a slot of ${name}, or give it more`,
+    node: { slots: busy + 1 },
+  }),
 };

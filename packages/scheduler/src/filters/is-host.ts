@@ -1,11 +1,14 @@
-import { type Filter, fits } from "../filter.ts";
+import { type Filter, fits, refuses } from "../rule.ts";
 
-/** Keeps the node that a step is pinned to, and every node for a step that is not. */
+/** Keeps the node that a job is pinned to, and every node for a job that is not. */
 export const isHost: Filter = {
   name: "is-host",
   about: "ability",
+  key: ({ host }) => host ?? "",
+  named: ({ host }) => (host == null ? [] : [host]),
   check: ({ host }, { name }) =>
     host == null || host === name
       ? fits
-      : { fits: false, code: "wrong_host", reason: `is not ${host}, which the step is pinned to` },
+      : refuses("wrong_host", `is not ${host}, which the step is pinned to`),
+  mend: (_job, { name }) => ({ action: `pin the step to ${name}`, job: { host: name } }),
 };

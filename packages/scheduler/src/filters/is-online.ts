@@ -1,13 +1,13 @@
-import { type Filter, fits } from "../filter.ts";
+import { anyJob, type Filter, fits, refuses } from "../rule.ts";
 
 /** Keeps nodes that are in touch. */
 export const isOnline: Filter = {
   name: "is-online",
   about: "availability",
-  check: (_step, { online, lastSeenMs }) =>
-    online
-      ? fits
-      : { fits: false, code: "offline", reason: `is offline (${lastSeen(lastSeenMs)})` },
+  key: anyJob,
+  check: (_job, { online, lastSeenMs }) =>
+    online ? fits : refuses("offline", `is offline (${lastSeen(lastSeenMs)})`),
+  mend: (_job, { name }) => ({ action: `start the agent of ${name}`, node: { online: true } }),
 };
 
 const UNITS = [
