@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from "node:util";
 import type { Node, Offer, Queue, Refusal, WaitingJob } from "@loom/queue";
-import { type NodeView, type Placement, placeAll } from "@loom/scheduler";
+import { type JobView, type NodeView, type Placement, place } from "@loom/scheduler";
 import type { Log } from "@loom/worker";
 
 /** One hub's share in the life of jobs: from waiting to offered, and back when a node is lost. */
@@ -31,16 +31,15 @@ export function createDispatcher({ queue, log }: { queue: Queue; log: Log }): Di
       // After the jobs: a slot that another hub fills in between then counts as taken.
       const nodes = (await queue.listNodes()).map(toNodeView);
 
+      const placements = place(waiting.map(toBatchJob), nodes, { keep: RECORDED_NODES });
       const offers: Offer[] = [];
       const refusals: Refusal[] = [];
-      for (const { id: job, placement } of placeAll(waiting.map(toBatchItem), nodes)) {
-        if (placement.placed) offers.push({ job: job.id, node: placement.node, placement });
-        else {
-          const reason = toReason(placement);
-          // A reason is written when it says something new, not every round.
-          if (!isDeepStrictEqual(job.waitingReason, reason)) {
-            refusals.push({ job: job.id, reason });
-          }
+      for (const [index, placement] of placements.entries()) {
+        const job = waiting[index] as WaitingJob;
+        if (placement.placed) offers.push(toOffer(job, placement));
+        // A reason is written when it says something new, not every round.
+        else if (!isDeepStrictEqual(job.waitingReason, placement.refusal)) {
+          refusals.push({ job: job.id, reason: placement.refusal });
         }
       }
       if (offers.length === 0 && refusals.length === 0) return new Set();
@@ -73,10 +72,27 @@ export function createDispatcher({ queue, log }: { queue: Queue; log: Log }): Di
   };
 }
 
-const toBatchItem = (job: WaitingJob) => ({
-  id: job,
-  step: { requires: job.requires, prefers: job.prefers },
+/** Of the nodes that fit, how many are kept with a job, beside their number. */
+const RECORDED_NODES = 8;
+
+/** What placing can use beyond what every waiting job comes with. */
+type PlacingFacts = Pick<
+  JobView,
+  "priority" | "runInFlight" | "ranOn" | "crashedOn" | "history" | "concurrency"
+>;
+
+/** Jobs come by priority and age: that order is kept where a job does not tell its priority. */
+const toBatchJob = (job: WaitingJob & PlacingFacts, index: number) => ({
+  ...job,
+  id: index,
+  run: job.runId,
+  priority: job.priority ?? index,
 });
+
+const toOffer = (
+  { id }: WaitingJob,
+  { node, score, record }: Extract<Placement, { placed: true }>,
+): Offer => ({ job: id, node, placement: { node, score, ...record } });
 
 const toNodeView = (node: Node): NodeView => ({
   name: node.name,
@@ -93,9 +109,3 @@ const toNodeView = (node: Node): NodeView => ({
  * that changed with every round would be written to every waiting job every round.
  */
 const toRoughAge = (ms: number): number => 2 ** Math.floor(Math.log2(Math.max(ms, 1)));
-
-const toReason = ({ code, summary, missing }: Extract<Placement, { placed: false }>) => ({
-  code,
-  summary,
-  missing,
-});

@@ -70,14 +70,36 @@ describe("place", () => {
     expect(await dispatch(queue).place()).toEqual(new Set(["forge"]));
   });
 
-  test("keeps the placement that it decided, with who was rejected", async ({ queue }) => {
-    await sayHello(queue, "forge", { capabilities: ["has-gpu"] });
-    await sayHello(queue, "pi");
-    const { runId } = await queue.startRun(makePlan([{ step: "only", requires: ["has-gpu"] }]));
+  test("keeps why it chose the node, however many there are", async ({ queue }) => {
+    for (let index = 10; index < 30; index++) await sayHello(queue, `node-${index}`);
+    const prefers = [{ clause: "node=node-17", weight: 1 }];
+    const { runId } = await queue.startRun(makePlan([{ step: "only", prefers }]));
     await dispatch(queue).place();
-    expect((await queue.getRun(runId)).jobs).toMatchObject([
-      { placement: { placed: true, node: "forge", rejected: [{ node: "pi" }] } },
+    const [job] = (await queue.getRun(runId)).jobs;
+    const { placement } = job as { placement: { best: { node: string }[] } };
+    expect(placement).toMatchObject({
+      node: "node-17",
+      scores: { prefers: 1, "least-busy": 1 },
+      eligible: 20,
+      decidedBy: "score",
+    });
+    expect(placement.best.map(({ node }) => node).slice(0, 3)).toEqual([
+      "node-17",
+      "node-10",
+      "node-11",
     ]);
+    expect(placement.best).toHaveLength(8);
+  });
+
+  test("offers a declined job elsewhere first", async ({ queue }) => {
+    await sayHello(queue, "anvil");
+    await sayHello(queue, "forge");
+    const { runId } = await queue.startRun(makePlan([{ step: "only" }]));
+    const dispatcher = dispatch(queue);
+    expect(await dispatcher.place()).toEqual(new Set(["anvil"]));
+    const [job] = (await queue.getRun(runId)).jobs;
+    expect(await queue.decline("anvil", [job?.id ?? 0], "anvil is stopping")).toHaveLength(1);
+    expect(await dispatcher.place()).toEqual(new Set(["forge"]));
   });
 
   test("leaves a step waiting that nobody can run, and offers it when a node comes that can", async ({
@@ -91,6 +113,7 @@ describe("place", () => {
       code: "no_capable_node",
       summary: "no known node offers has-laser (nodes: pi)",
       missing: ["has-laser"],
+      fix: "add has-laser to pi",
     });
 
     await sayHello(queue, "workshop", { capabilities: ["has-laser"] });
@@ -102,6 +125,22 @@ describe("place", () => {
       { msg: "job cannot be placed", code: "no_capable_node" },
       { msg: "job offered", node: "workshop" },
     ]);
+  });
+
+  test("leaves a run waiting whose code no node has, and says which they have", async ({
+    queue,
+  }) => {
+    await sayHello(queue, "pi", { capabilities: ["workflow:deploy", "workflow:deploy@aaa"] });
+    const { runId } = await queue.startRun(
+      makePlan([{ step: "only", requires: ["workflow:deploy@bbb"] }]),
+    );
+    expect(await dispatch(queue).place()).toEqual(new Set());
+    expect(await reasonOf(queue, runId)).toEqual({
+      code: "no_version",
+      summary: "no node has its code: pi has version aaa of workflow deploy, not bbb",
+      missing: ["workflow:deploy@bbb"],
+      fix: "bring workflow:deploy@bbb to pi",
+    });
   });
 
   test("replaces a reason when another one holds, also one of the same kind", async ({ queue }) => {

@@ -11,6 +11,7 @@ describe("a run", () => {
 
     const { status, body } = await call("GET", `/runs/${started.body.runId}`);
     expect(status).toBe(200);
+    const code = `workflow:train@${body.version}`;
     expect(body).toMatchObject({
       id: started.body.runId,
       workflow: "train",
@@ -24,9 +25,9 @@ describe("a run", () => {
           state: "waiting",
           host: null,
           after: [],
-          requires: ["has-gpu", "workflow:train"],
+          requires: ["has-gpu", code],
         },
-        { step: "report", state: "blocked", after: ["fit"], requires: ["workflow:train"] },
+        { step: "report", state: "blocked", after: ["fit"], requires: [code] },
       ],
     });
   });
@@ -34,7 +35,9 @@ describe("a run", () => {
   test("is followed to its end, with who ran what and for how long", async ({ call, queue }) => {
     const dispatcher = createDispatcher({ queue, log: pino({ level: "silent" }) });
     const { body } = await call("POST", "/strands/train/run", {});
-    const forge = await sayHello(queue, "forge", { capabilities: ["has-gpu", "workflow:train"] });
+    const { version } = await queue.getRun(String(body.runId));
+    const capabilities = ["has-gpu", `workflow:train@${version}`];
+    const forge = await sayHello(queue, "forge", { capabilities });
     for (const [index, result] of [{ loss: 0.1 }, null].entries()) {
       await dispatcher.place();
       const [job] = await claim(queue, forge, index + 1);

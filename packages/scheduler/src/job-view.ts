@@ -1,4 +1,4 @@
-import type { Preference } from "@loom/workflow";
+import type { Concurrency, Preference } from "@loom/workflow";
 
 /**
  * What the scheduler has to know about a job. Only `requires` has to be there: what is left out
@@ -26,8 +26,8 @@ export interface JobView {
   readonly crashedOn?: readonly string[];
   /** How its step fared lately, by node. */
   readonly history?: readonly StepHistory[];
-  /** At most `limit` jobs of one key run at a time; `running` of them do now. */
-  readonly concurrency?: { readonly key: string; readonly limit: number; readonly running: number };
+  /** Of the jobs of one key, at most `limit` run at a time; `running` (default 0) do now. */
+  readonly concurrency?: (Concurrency & { readonly running?: number }) | null;
 }
 
 /** How a step fared lately on one node. */

@@ -37,7 +37,7 @@ describe("planRun", () => {
         {
           step: "build",
           after: [],
-          requires: ["docker", "linux", "ssd", "workflow:deploy"],
+          requires: ["docker", "linux", "ssd", `workflow:deploy@${workflow.version}`],
           host: null,
           prefers: [],
           priority: 5,
@@ -53,7 +53,7 @@ describe("planRun", () => {
         {
           step: "restart",
           after: ["build"],
-          requires: ["docker", "linux", "workflow:deploy"],
+          requires: ["docker", "linux", `workflow:deploy@${workflow.version}`],
           host: "popos",
           prefers: [],
           priority: 100,
@@ -101,6 +101,43 @@ describe("planRun", () => {
     expect(planRun(workflow).jobs).toMatchObject([{ host: null }]);
   });
 
+  test("writes every clause in its one form", () => {
+    const requires = ["cpus >= 8", "os in(linux)", "cpus>=8"];
+    const [job] = planRun(
+      defineWorkflow({ name: "deploy" }).step("build", { requires }, done),
+    ).jobs;
+    expect(job?.requires.slice(0, 2)).toEqual(["cpus>=8", "os in (linux)"]);
+    expect(job?.requires).toHaveLength(3);
+  });
+
+  test("prefers the node that is hinted at, above everything else", () => {
+    const prefers = [
+      { clause: "ssd", weight: 2 },
+      { clause: "docker", weight: 3 },
+    ];
+    const workflow = deploy.step("build", { prefers, hostHint: () => "nas" }, done);
+    expect(planRun(workflow).jobs).toMatchObject([
+      { host: null, prefers: [{ clause: "node=nas", weight: 6 }, ...prefers] },
+    ]);
+  });
+
+  test("prefers the default host for a step that neither requires nor prefers anything", () => {
+    const workflow = defineWorkflow({ name: "deploy" })
+      .step("anywhere", {}, done)
+      .step("pinned", { host: "popos" }, done)
+      .step("hinted", { hostHint: "popos" }, done)
+      .step("choosy", { requires: ["docker"] }, done)
+      .step("wishful", { prefers: [{ clause: "ssd", weight: 1 }] }, done);
+    const { jobs } = planRun(workflow, { defaultHost: "oracle" });
+    expect(jobs.map(({ prefers }) => prefers.map(({ clause }) => clause))).toEqual([
+      ["node=oracle"],
+      [],
+      ["node=popos"],
+      [],
+      ["ssd"],
+    ]);
+  });
+
   test("refuses an input that does not fit, with its paths", () => {
     const workflow = deploy.step("build", {}, done);
     // @ts-expect-error: the compiler knows it too
@@ -117,16 +154,20 @@ describe("planRun", () => {
 
   test.for([
     { title: "a host that is empty", options: { host: () => "" }, problem: "host is empty" },
-    { title: "a host with a space", options: { host: "pop os" }, problem: '"node=pop os" is not' },
     {
-      title: "a requirement with a space",
-      options: { requires: ["a b"] },
-      problem: '"a b" is not',
+      title: "a host with a space",
+      options: { host: () => "pop os" },
+      problem: 'host "pop os" is no name',
     },
     {
-      title: "a preference with a space",
-      options: { prefers: [{ clause: "a b", weight: 1 }] },
-      problem: '"a b" is not',
+      title: "a hint with a space",
+      options: { hostHint: () => "pop os" },
+      problem: 'hostHint "pop os" is no name',
+    },
+    {
+      title: "a preference that cannot be read",
+      options: { prefers: () => [{ clause: "a b", weight: 1 }] },
+      problem: '"a b" is not a clause',
     },
     {
       title: "a preference without weight",

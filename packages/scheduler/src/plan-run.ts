@@ -81,7 +81,7 @@ function planJob(
     after: step.after,
     requires: [...new Set([...wanted, workflowCapability(workflow.name, workflow.version)])].sort(),
     host: host ?? null,
-    prefers: preferencesOf(step, input, wanted.length === 0 ? defaultHost : undefined),
+    prefers: preferencesOf(step, input, wanted.length === 0 && !host ? defaultHost : undefined),
     priority: step.priority,
     timeoutMs: step.timeoutMs,
     retry: step.retry,

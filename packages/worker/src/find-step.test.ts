@@ -15,7 +15,15 @@ describe("findStep", () => {
   test("declines what the node does not offer, and says what that is", () => {
     const requires = ["has-gpu", "docker", "node=oracle"];
     expect(findStep({ ...job, requires }, node, workflows)).toEqual({
-      declined: "forge lacks has-gpu, node=oracle",
+      declined: "forge lacks has-gpu and has node=forge where node=oracle is required",
+    });
+  });
+
+  test("declines a run that was planned with other code, and says which it has", () => {
+    const capabilities = ["workflow:deploy", "workflow:deploy@aaa"];
+    const requires = ["workflow:deploy@bbb"];
+    expect(findStep({ ...job, requires }, { ...node, capabilities }, workflows)).toEqual({
+      declined: "forge has version aaa of workflow deploy, not bbb",
     });
   });
 

@@ -55,8 +55,9 @@ describe("tick", () => {
   });
 
   test("tells the queue what the node offers, its workflows too", async ({ queue, makeWorker }) => {
+    const workflow = oneStep(async () => {});
     const { worker } = makeWorker({
-      workflows: [oneStep(async () => {})],
+      workflows: [workflow],
       concurrency: 3,
       node: { name: "forge", capabilities: ["docker"], agentVersion: "1.2.3", doorbellPort: 4_555 },
     });
@@ -64,7 +65,7 @@ describe("tick", () => {
     expect(await queue.listNodes()).toMatchObject([
       {
         name: "forge",
-        capabilities: ["docker", "workflow:one-step"],
+        capabilities: ["docker", "workflow:one-step", `workflow:one-step@${workflow.version}`],
         slots: 3,
         online: true,
         agentVersion: "1.2.3",

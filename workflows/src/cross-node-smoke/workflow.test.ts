@@ -1,11 +1,11 @@
-import { place, planRun } from "@loom/scheduler";
+import { place, planRun, workflowCapability } from "@loom/scheduler";
 import { startSshServer } from "@loom/ssh/testing";
 import { describe, expect, onTestFinished, test, vi } from "vitest";
 import { crossNodeSmoke } from "./workflow.ts";
 
 const node = (name: string, ...capabilities: string[]) => ({
   name,
-  capabilities: [...capabilities, "workflow:cross-node-smoke"],
+  capabilities: [...capabilities, workflowCapability(crossNodeSmoke.name, crossNodeSmoke.version)],
   online: true,
   lastSeenMs: 0,
   status: "active" as const,
@@ -21,8 +21,8 @@ const mesh = [
 /** Where each step would run. */
 const placements = (input: { host?: string }, nodes = mesh) =>
   planRun(crossNodeSmoke, { input }).jobs.map((job) => {
-    const placement = place(job, nodes);
-    return placement.placed ? placement.node : placement.code;
+    const [placement] = place([{ ...job, id: job.step }], nodes);
+    return placement?.placed ? placement.node : placement?.refusal.code;
   });
 
 describe("cross-node-smoke", () => {

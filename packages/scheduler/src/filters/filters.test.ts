@@ -1,12 +1,15 @@
 import { describe, expect, test } from "vitest";
-import type { Filter } from "../filter.ts";
+import type { JobView } from "../job-view.ts";
 import type { NodeView } from "../node-view.ts";
-import type { StepView } from "../step-view.ts";
+import type { Filter } from "../rule.ts";
+import { belowLimit } from "./below-limit.ts";
 import { hasCapabilities } from "./has-capabilities.ts";
 import { hasFreeSlot } from "./has-free-slot.ts";
+import { hasVersion } from "./has-version.ts";
 import { isHost } from "./is-host.ts";
 import { isOnline } from "./is-online.ts";
 import { notDraining } from "./not-draining.ts";
+import { notExcluded } from "./not-excluded.ts";
 import { notPaused } from "./not-paused.ts";
 
 const tower: NodeView = {
@@ -18,16 +21,16 @@ const tower: NodeView = {
   slots: 2,
   busy: 0,
 };
-const anything: StepView = { requires: [] };
+const anything: JobView = { requires: [] };
 
 interface Case {
   filter: Filter;
-  step?: Partial<StepView>;
+  job?: Partial<JobView>;
   node?: Partial<NodeView>;
 }
 
-const check = ({ filter, step, node }: Case) =>
-  filter.check({ ...anything, ...step }, { ...tower, ...node });
+const check = ({ filter, job, node }: Case) =>
+  filter.check({ ...anything, ...job }, { ...tower, ...node });
 
 describe("filters", () => {
   test.for<Case & { title: string }>([
@@ -45,8 +48,8 @@ describe("filters", () => {
       node: { status: "paused" },
     },
     { title: "is-host keeps every node for a step without a host", filter: isHost },
-    { title: "is-host takes null for no host", filter: isHost, step: { host: null } },
-    { title: "is-host keeps the host", filter: isHost, step: { host: "tower" } },
+    { title: "is-host takes null for no host", filter: isHost, job: { host: null } },
+    { title: "is-host keeps the host", filter: isHost, job: { host: "tower" } },
     {
       title: "has-capabilities keeps every node for a step that requires nothing",
       filter: hasCapabilities,
@@ -54,12 +57,47 @@ describe("filters", () => {
     {
       title: "has-capabilities keeps a node that offers all",
       filter: hasCapabilities,
-      step: { requires: ["gpu.vram-gb=24", "docker"] },
+      job: { requires: ["gpu.vram-gb=24", "docker"] },
     },
     {
       title: "has-capabilities knows that a node is itself",
       filter: hasCapabilities,
-      step: { requires: ["node=tower"] },
+      job: { requires: ["node=tower"] },
+    },
+    {
+      title: "has-capabilities leaves the workflow's version to its own filter",
+      filter: hasCapabilities,
+      job: { requires: ["workflow:deploy@bbb"] },
+    },
+    {
+      title: "has-version keeps a node with the workflow's version",
+      filter: hasVersion,
+      job: { requires: ["workflow:deploy@bbb", "has-gpu"] },
+      node: { capabilities: ["workflow:deploy", "workflow:deploy@bbb"] },
+    },
+    {
+      title: "has-version asks for any version where the job does",
+      filter: hasVersion,
+      job: { requires: ["workflow:deploy"] },
+      node: { capabilities: ["workflow:deploy", "workflow:deploy@bbb"] },
+    },
+    {
+      title: "not-excluded bears two declines and a crash",
+      filter: notExcluded,
+      job: {
+        declinedBy: ["tower", "nas", "nas", "nas", "tower"],
+        crashedOn: ["tower", "nas", "nas"],
+      },
+    },
+    {
+      title: "below-limit keeps a job whose key is not full",
+      filter: belowLimit,
+      job: { concurrency: { key: "api", limit: 2, running: 1 } },
+    },
+    {
+      title: "below-limit takes null for no limit",
+      filter: belowLimit,
+      job: { concurrency: null },
     },
     {
       title: "has-free-slot keeps a node with one slot left",
@@ -67,7 +105,7 @@ describe("filters", () => {
       node: { busy: 1 },
     },
   ])("$title", (fitting) => {
-    expect(check(fitting)).toEqual({ fits: true });
+    expect(check(fitting)).toEqual([]);
   });
 
   test.for<Case & { title: string; no: object }>([
@@ -98,26 +136,101 @@ describe("filters", () => {
     {
       title: "is-host refuses other nodes",
       filter: isHost,
-      step: { host: "popos" },
+      job: { host: "popos" },
       no: { code: "wrong_host", reason: "is not popos, which the step is pinned to" },
     },
     {
       title: "has-capabilities names what is missing, in the order of the step",
       filter: hasCapabilities,
-      step: { requires: ["kvm", "docker", "avx"] },
-      no: { code: "missing_capability", reason: "lacks kvm, avx", missing: ["kvm", "avx"] },
+      job: { requires: ["kvm", "docker", "avx"] },
+      no: [
+        { code: "missing_capability", reason: "lacks kvm", clause: "kvm", seen: [] },
+        { code: "missing_capability", reason: "lacks avx", clause: "avx", seen: [] },
+      ],
     },
     {
-      title: "has-capabilities compares texts as a whole",
+      title: "has-capabilities tells what a node has instead",
       filter: hasCapabilities,
-      step: { requires: ["gpu.vram-gb=2"] },
-      no: { code: "missing_capability", reason: "lacks gpu.vram-gb=2", missing: ["gpu.vram-gb=2"] },
+      job: { requires: ["gpu.vram-gb >= 48"] },
+      no: {
+        code: "missing_capability",
+        reason: "has gpu.vram-gb=24 where gpu.vram-gb>=48 is required",
+        clause: "gpu.vram-gb >= 48",
+        seen: ["gpu.vram-gb=24"],
+      },
+    },
+    {
+      title: "has-capabilities tells what a node should not have",
+      filter: hasCapabilities,
+      job: { requires: ["!docker"] },
+      no: {
+        code: "missing_capability",
+        reason: "has docker where !docker is required",
+        clause: "!docker",
+        seen: ["docker"],
+      },
     },
     {
       title: "has-capabilities knows that a node is no other",
       filter: hasCapabilities,
-      step: { requires: ["node=popos"] },
-      no: { code: "missing_capability", reason: "lacks node=popos", missing: ["node=popos"] },
+      job: { requires: ["node=popos"] },
+      no: {
+        code: "missing_capability",
+        reason: "has node=tower where node=popos is required",
+        clause: "node=popos",
+        seen: ["node=tower"],
+      },
+    },
+    {
+      title: "has-capabilities refuses what it cannot read, even where a node says the same",
+      filter: hasCapabilities,
+      job: { requires: ["has gpu"] },
+      node: { capabilities: ["has gpu"] },
+      no: { code: "invalid_clause", reason: 'cannot judge "has gpu"', clause: "has gpu" },
+    },
+    {
+      title: "has-version tells which version a node has",
+      filter: hasVersion,
+      job: { requires: ["workflow:deploy@bbb"] },
+      node: { capabilities: ["workflow:deploy", "workflow:deploy@aaa", "workflow:backup@bbb"] },
+      no: {
+        code: "version",
+        reason: "has version aaa of workflow deploy, not bbb",
+        clause: "workflow:deploy@bbb",
+        seen: ["aaa"],
+      },
+    },
+    {
+      title: "has-version tells that a node has no code at all",
+      filter: hasVersion,
+      job: { requires: ["workflow:deploy@bbb"] },
+      no: {
+        code: "version",
+        reason: "does not have the code of workflow deploy",
+        clause: "workflow:deploy@bbb",
+        seen: [],
+      },
+    },
+    {
+      title: "not-excluded refuses a node that declined three times",
+      filter: notExcluded,
+      job: { declinedBy: ["tower", "nas", "tower", "tower"] },
+      no: { code: "excluded", reason: "declined it 3 times" },
+    },
+    {
+      title: "not-excluded refuses a node that was lost twice",
+      filter: notExcluded,
+      job: { crashedOn: ["tower", "tower"] },
+      no: { code: "excluded", reason: "was lost 2 times while running it" },
+    },
+    {
+      title: "below-limit refuses a key that is full",
+      filter: belowLimit,
+      job: { concurrency: { key: "api", limit: 2, running: 2 } },
+      no: {
+        code: "concurrency_limit",
+        reason: "may not run a further job of api (2/2 run)",
+      },
     },
     {
       title: "has-free-slot refuses a full node",
@@ -138,7 +251,7 @@ describe("filters", () => {
       no: { code: "full", reason: "is full (0/0 slots)" },
     },
   ])("$title", ({ no, ...refused }) => {
-    expect(check(refused)).toEqual({ fits: false, ...no });
+    expect(check(refused)).toEqual([no].flat());
   });
 
   test.for([
@@ -150,8 +263,8 @@ describe("filters", () => {
     [86_400_000, "1 d"],
     [864_000_000, "10 d"],
   ] as const)("is-online writes an age of %i ms as %s", ([lastSeenMs, age]) => {
-    expect(check({ filter: isOnline, node: { online: false, lastSeenMs } })).toMatchObject({
-      reason: `is offline (last seen ${age} ago)`,
-    });
+    expect(check({ filter: isOnline, node: { online: false, lastSeenMs } })).toMatchObject([
+      { reason: `is offline (last seen ${age} ago)` },
+    ]);
   });
 });

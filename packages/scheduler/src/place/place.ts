@@ -113,7 +113,10 @@ function createLimits<Job extends JobView>() {
       const { concurrency } = job;
       const more = concurrency && placed.get(concurrency.key);
       if (!concurrency || !more) return job;
-      return { ...job, concurrency: { ...concurrency, running: concurrency.running + more } };
+      return {
+        ...job,
+        concurrency: { ...concurrency, running: (concurrency.running ?? 0) + more },
+      };
     },
     count({ concurrency }: Job): void {
       if (concurrency) placed.set(concurrency.key, (placed.get(concurrency.key) ?? 0) + 1);

@@ -1,7 +1,13 @@
 import { describe, expect, test } from "vitest";
+import type { JobView } from "../job-view.ts";
 import type { NodeView } from "../node-view.ts";
+import type { Scorer } from "../rule.ts";
+import { directPath } from "./direct-path.ts";
 import { leastBusy } from "./least-busy.ts";
+import { nearRun } from "./near-run.ts";
+import { notDeclined } from "./not-declined.ts";
 import { prefers } from "./prefers.ts";
+import { succeededHere } from "./succeeded-here.ts";
 
 const tower: NodeView = {
   name: "tower",
@@ -40,5 +46,40 @@ describe("prefers", () => {
 
   test("takes a step without the field", () => {
     expect(prefers.score({ requires: [] }, tower)).toBe(1);
+  });
+});
+
+describe("the other scorers", () => {
+  const history = (succeeded: number, failed: number) => ({
+    history: [
+      { node: "nas", succeeded: 9, failed: 0 },
+      { node: "tower", succeeded, failed },
+    ],
+  });
+  test.for<{
+    title: string;
+    scorer: Scorer;
+    job?: Partial<JobView>;
+    node?: Partial<NodeView>;
+    score: number;
+  }>([
+    { title: "no history in the middle", scorer: succeededHere, score: 0.5 },
+    { title: "one success", scorer: succeededHere, job: history(1, 0), score: 2 / 3 },
+    { title: "a long record higher", scorer: succeededHere, job: history(98, 0), score: 0.99 },
+    { title: "failures", scorer: succeededHere, job: history(0, 3), score: 0.2 },
+    { title: "a node that has not declined", scorer: notDeclined, score: 1 },
+    {
+      title: "a node that has declined",
+      scorer: notDeclined,
+      job: { declinedBy: ["nas", "tower"] },
+      score: 0,
+    },
+    { title: "a node that is new to the run", scorer: nearRun, job: { ranOn: ["nas"] }, score: 0 },
+    { title: "a node that the run knows", scorer: nearRun, job: { ranOn: ["tower"] }, score: 1 },
+    { title: "a direct path", scorer: directPath, node: { path: "direct" }, score: 1 },
+    { title: "a relayed path", scorer: directPath, node: { path: "relayed" }, score: 0 },
+    { title: "an unknown path", scorer: directPath, score: 0.5 },
+  ])("score $title", ({ scorer, job, node, score }) => {
+    expect(scorer.score({ requires: [], ...job }, { ...tower, ...node })).toBeCloseTo(score);
   });
 });
