@@ -1,7 +1,8 @@
 import type { JobView } from "./job-view.ts";
 import type { NodeView } from "./node-view.ts";
 import { parseWorkflowCapability } from "./node-view.ts";
-import { readClause, splitCapability, testsOf } from "./requirement/evaluate.ts";
+import { splitCapability } from "./requirement/capability-set.ts";
+import { readClause, testsOf } from "./requirement/evaluate.ts";
 import { suggestNames } from "./suggest-names.ts";
 
 /** A name that nobody knows, and known ones that look like it. */

@@ -1,12 +1,12 @@
+import { type AlikeNodes, countNodes, groupAlike } from "./alike-nodes.ts";
+import { diagnose, lacks } from "./diagnose.ts";
 import { didYouMean } from "./did-you-mean.ts";
-import type { Explanation, NodeGroup, NodeReport } from "./explanation.ts";
-import { byNearness, findFix } from "./find-fix.ts";
+import type { Explanation, NodeReport } from "./explanation.ts";
 import type { JobView } from "./job-view.ts";
 import { nodeVerdict } from "./node-verdict.ts";
 import type { NodeView } from "./node-view.ts";
 import { readClause, seenOf, unmetClauses } from "./requirement/evaluate.ts";
 import { defaultRules, judge, pointsOf, type Rules, scoreScale } from "./rules.ts";
-import { type Judgement, reasonCode, summarize } from "./summarize.ts";
 
 /** Above, nodes are told by group. */
 const MAX_REPORTED = 50;
@@ -21,79 +21,62 @@ const MAX_NAMED = 8;
  */
 export function explain<Job extends JobView, Node extends NodeView>(
   job: Job,
-  nodes: readonly Node[],
+  known: readonly Node[],
   { rules = defaultRules }: { rules?: Rules<Job, Node> } = {},
 ): Explanation<Job, Node> {
-  const { filters, scorers } = rules;
-  const toScore = scoreScale(scorers);
-  const sorted = nodes.toSorted((a, b) => (a.name < b.name ? -1 : 1));
-  const judgements: Judgement[] = sorted.map((node) => {
-    const failures = judge(filters, job, node);
-    return { name: node.name, verdict: nodeVerdict(failures), failures };
-  });
-  const clauses = job.requires.map((clause) => ({
-    clause,
-    met: sorted.reduce((met, node) => met + 1 - unmetClauses([clause], node).length, 0),
-  }));
-  const missing = clauses.filter(({ met }) => met === 0).map(({ clause }) => clause);
-  const code = reasonCode(judgements);
-  const nearest = code === "placeable" ? [] : judgements.toSorted(byNearness);
+  const nodes = known.toSorted((a, b) => (a.name < b.name ? -1 : 1));
+  const groups = groupAlike(job, nodes, rules.filters).sort(
+    (a, b) => b.nodes.length - a.nodes.length,
+  );
+  const { code, summary, missing, nearest, fix } = diagnose(job, nodes, groups, rules.filters);
   const [first] = nearest;
-  const byName = new Map(sorted.map((node) => [node.name, node]));
-
-  function report({ name, verdict, failures }: Judgement, node: Node): NodeReport {
-    return {
-      node: name,
-      verdict,
-      score: verdict === "eligible" ? toScore(pointsOf(scorers, job, node)) : null,
-      failures,
-      clauses: job.requires.map((clause) => ({
-        clause,
-        met: unmetClauses([clause], node).length === 0,
-        seen: seenOf(readClause(clause), node),
-      })),
-    };
-  }
-
   return {
     code,
-    summary: summarize(job, judgements, missing),
+    summary,
     known: nodes.length,
-    eligible: judgements.filter(({ verdict }) => verdict === "eligible").length,
-    clauses,
+    eligible: countNodes(groups.filter(({ verdict }) => verdict === "eligible")),
+    clauses: job.requires.map((clause) => ({
+      clause,
+      met: countNodes(groups.filter((group) => !lacks(group, clause))),
+    })),
     missing,
-    nodes:
-      sorted.length > MAX_REPORTED
-        ? []
-        : sorted.map((node, index) => report(judgements[index] as Judgement, node)),
-    groups: groupAlike(judgements),
-    nearest:
-      first === undefined
-        ? null
-        : { node: first.name, verdict: first.verdict, failures: first.failures },
-    fix:
-      code === "placeable"
-        ? null
-        : findFix(
-            job,
-            nearest.map(({ name }) => byName.get(name) as Node),
-            filters,
-          ),
-    didYouMean: code === "placeable" ? [] : didYouMean(job, sorted, missing),
+    nodes: nodes.length > MAX_REPORTED ? [] : nodes.map((node) => report(job, node, rules)),
+    groups: groups.map((group) => ({
+      verdict: group.verdict,
+      failures: group.failures,
+      count: group.nodes.length,
+      nodes: namesOf(group),
+    })),
+    nearest: first === undefined ? null : nearestOf(first),
+    fix,
+    didYouMean: code === "placeable" ? [] : didYouMean(job, nodes, missing),
   };
 }
 
-/** Nodes with the same verdict, for the same codes and clauses. */
-function groupAlike(judgements: readonly Judgement[]): NodeGroup[] {
-  const groups = new Map<string, NodeGroup & { count: number; nodes: string[] }>();
-  for (const { name, verdict, failures } of judgements) {
-    const key = failures.map(({ code, clause = "" }) => `${code} ${clause}`).join("\n");
-    const group = groups.get(key);
-    if (group === undefined) groups.set(key, { verdict, failures, count: 1, nodes: [name] });
-    else {
-      group.count += 1;
-      if (group.nodes.length < MAX_NAMED) group.nodes.push(name);
-    }
-  }
-  return [...groups.values()].sort((a, b) => b.count - a.count);
+const namesOf = ({ nodes }: AlikeNodes<NodeView>): string[] =>
+  nodes.slice(0, MAX_NAMED).map(({ name }) => name);
+
+const nearestOf = ({ verdict, failures, nodes }: AlikeNodes<NodeView>) => ({
+  node: nodes[0]?.name ?? "",
+  verdict,
+  failures,
+});
+
+function report<Job extends JobView, Node extends NodeView>(
+  job: Job,
+  node: Node,
+  { filters, scorers }: Rules<Job, Node>,
+): NodeReport {
+  const failures = judge(filters, job, node);
+  const unmet = unmetClauses(job.requires, node);
+  return {
+    node: node.name,
+    verdict: nodeVerdict(failures),
+    score: failures.length === 0 ? scoreScale(scorers)(pointsOf(scorers, job, node)) : null,
+    failures,
+    clauses: job.requires.map((text) => {
+      const clause = readClause(text);
+      return { clause: text, met: !unmet.includes(text), seen: clause ? seenOf(clause, node) : [] };
+    }),
+  };
 }

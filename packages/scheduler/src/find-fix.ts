@@ -1,25 +1,17 @@
 import type { Fix } from "./explanation.ts";
 import type { JobView } from "./job-view.ts";
-import { isLasting } from "./node-verdict.ts";
 import type { NodeView } from "./node-view.ts";
 import { valuesWanted } from "./requirement/evaluate.ts";
 import type { Filter } from "./rule.ts";
 import { passes } from "./rules.ts";
-import type { Judgement } from "./summarize.ts";
 
 /** How many of the nearest nodes are tried before a new node is suggested. */
 const TRIED = 8;
 
-/** Nodes by how little speaks against them: what waiting does not help counts most. */
-export const byNearness = (a: Judgement, b: Judgement): number =>
-  a.failures.filter(isLasting).length - b.failures.filter(isLasting).length ||
-  a.failures.length - b.failures.length ||
-  (a.name < b.name ? -1 : 1);
-
 /**
  * Finds one change after which a node takes the job: of the nearest node, else a new node.
  *
- * @param nearest - Nodes, the nearest first.
+ * @param nearest - One node of each kind that is known, the nearest first.
  */
 export function findFix<Job extends JobView, Node extends NodeView>(
   job: Job,

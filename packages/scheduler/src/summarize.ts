@@ -1,113 +1,105 @@
-import type { NodeVerdict, ReasonCode } from "./explanation.ts";
+import { type AlikeNodes, countNodes } from "./alike-nodes.ts";
+import type { ReasonCode } from "./explanation.ts";
 import type { JobView } from "./job-view.ts";
 import { isLasting } from "./node-verdict.ts";
-import type { Failure } from "./rules.ts";
+import type { NodeView } from "./node-view.ts";
+import { isCapable } from "./reason-code.ts";
+import type { Filter } from "./rule.ts";
+import { type Failure, judge } from "./rules.ts";
 
-/** A node with what speaks against it. */
-export interface Judgement {
-  readonly name: string;
-  readonly verdict: NodeVerdict;
-  readonly failures: readonly Failure[];
+/** What a sentence is made of. */
+export interface Findings<Job extends JobView, Node extends NodeView> {
+  readonly job: Job;
+  readonly code: ReasonCode;
+  readonly groups: readonly AlikeNodes<Node>[];
+  /** All nodes, by name. */
+  readonly nodes: readonly Node[];
+  /** Clauses that no node meets. */
+  readonly missing: readonly string[];
+  readonly filters: readonly Filter<Job, Node>[];
 }
 
-/** Says what all nodes together come to. */
-export function reasonCode(judgements: readonly Judgement[]): ReasonCode {
-  const verdicts = new Set(judgements.map(({ verdict }) => verdict));
-  if (verdicts.size === 0) return "no_nodes";
-  if (verdicts.has("eligible")) return "placeable";
-  const capable = judgements.filter(isCapable);
-  if (capable.length === 0) {
-    if (verdicts.has("version")) return "no_version";
-    return verdicts.has("excluded") ? "excluded" : "no_capable_node";
-  }
-  const online = capable.filter(({ verdict }) => verdict !== "offline");
-  if (online.length === 0) return "no_capable_node_online";
-  const active = online.filter(({ verdict }) => verdict !== "paused" && verdict !== "draining");
-  if (active.length === 0) return "no_capable_node_active";
-  return active.every(({ verdict }) => verdict === "limited")
-    ? "concurrency_limit"
-    : "no_capable_node_free";
-}
-
-/** Whether a node could run the job some time. */
-const isCapable = ({ failures }: Judgement): boolean => !failures.some(isLasting);
-
-/** Says it in one sentence. */
-export function summarize(
-  job: JobView,
-  judgements: readonly Judgement[],
-  missing: readonly string[],
+/** Says in one sentence what all nodes together come to. */
+export function summarize<Job extends JobView, Node extends NodeView>(
+  findings: Findings<Job, Node>,
 ): string {
-  const code = reasonCode(judgements);
+  const { code, groups } = findings;
+  const those = (verdict: string) => groups.filter((group) => group.verdict === verdict);
   switch (code) {
     case "no_nodes":
       return "no node is known";
     case "placeable":
-      return `${count(judgements.filter(({ verdict }) => verdict === "eligible"))} can take it now`;
+      return `${count(those("eligible"))} can take it now`;
     case "no_version":
-      return `no node has its code: ${list(judgements.filter(({ verdict }) => verdict === "version"))}`;
+      return `no node has its code: ${list(findings, those("version"), isLasting)}`;
     case "excluded":
-      return `no node is left to try: ${list(judgements.filter(({ verdict }) => verdict === "excluded"))}`;
+      return `no node is left to try: ${list(findings, those("excluded"), isLasting)}`;
     case "no_capable_node":
-      return incapable(job, judgements, missing);
+      return incapable(findings);
     default: {
-      const capable = judgements.filter(isCapable);
-      return `${count(capable)} could run it: ${list(capable)}`;
+      const capable = groups.filter(isCapable);
+      return `${count(capable)} could run it: ${list(findings, capable, () => true)}`;
     }
   }
 }
 
 /** Why no node could ever run the job, leaving out what would pass by itself. */
-function incapable(
-  { host }: JobView,
-  judgements: readonly Judgement[],
-  missing: readonly string[],
+function incapable<Job extends JobView, Node extends NodeView>(
+  findings: Findings<Job, Node>,
 ): string {
-  const lasting = judgements.map((judgement) => ({
-    ...judgement,
-    failures: judgement.failures.filter(isLasting),
-  }));
-  const names = `(nodes: ${shorten(judgements.map(({ name }) => name))})`;
-  const named = lasting.filter(({ failures }) =>
+  const { job, groups, missing, nodes } = findings;
+  const names = `(nodes: ${shorten(
+    nodes.slice(0, LISTED).map(({ name }) => name),
+    nodes.length,
+  )})`;
+  const named = groups.filter(({ failures }) =>
     failures.every(({ code }) => code !== "wrong_host"),
   );
   if (named.length === 0) {
-    return `the step is pinned to ${host}, and no known node has that name ${names}`;
+    return `the step is pinned to ${job.host}, and no known node has that name ${names}`;
   }
-  if (named.length < lasting.length) {
-    return `the step is pinned to a node that cannot run it: ${list(named)}`;
+  if (named.length < groups.length) {
+    return `the step is pinned to a node that cannot run it: ${list(findings, named, isLasting)}`;
   }
   if (missing.length > 0) return `no known node offers ${missing.join(", ")} ${names}`;
-  return `none of ${count(lasting)} could run it: ${list(lasting)}`;
+  return `none of ${count(groups)} could run it: ${list(findings, groups, isLasting)}`;
 }
 
-const count = ({ length }: readonly unknown[]): string =>
-  length === 1 ? "1 node" : `${length} nodes`;
+function count(groups: readonly AlikeNodes<NodeView>[]): string {
+  const nodes = countNodes(groups);
+  return nodes === 1 ? "1 node" : `${nodes} nodes`;
+}
 
 // A person reads the first few; the rest is counted.
 const LISTED = 8;
 
 /** What speaks against each node; where they are many, how many there are of each kind. */
-function list(judgements: readonly Judgement[]): string {
-  if (judgements.length <= LISTED) {
-    return judgements
-      .map(({ name, failures }) => `${name} ${failures.map(({ reason }) => reason).join(" and ")}`)
+function list<Job extends JobView, Node extends NodeView>(
+  { job, filters }: Findings<Job, Node>,
+  groups: readonly AlikeNodes<Node>[],
+  isTold: (failure: Failure) => boolean,
+): string {
+  if (countNodes(groups) <= LISTED) {
+    return groups
+      .flatMap(({ nodes }) => nodes)
+      .sort((a, b) => (a.name < b.name ? -1 : 1))
+      .map((node) => {
+        const reasons = judge(filters, job, node).filter(isTold);
+        return `${node.name} ${reasons.map(({ reason }) => reason).join(" and ")}`;
+      })
       .join(", ");
   }
   const tally = new Map<string, number>();
-  for (const { failures } of judgements) {
-    const codes = [...new Set(failures.map(({ code }) => code.replaceAll("_", " ")))].join(" and ");
-    tally.set(codes, (tally.get(codes) ?? 0) + 1);
+  for (const { failures, nodes } of groups) {
+    const codes = new Set(failures.filter(isTold).map(({ code }) => code.replaceAll("_", " ")));
+    const kind = [...codes].join(" and ");
+    tally.set(kind, (tally.get(kind) ?? 0) + nodes.length);
   }
-  return shorten(
-    [...tally]
-      .sort(([code1, a], [code2, b]) => b - a || (code1 < code2 ? -1 : 1))
-      .map(([codes, nodes]) => `${nodes} ${codes}`),
-  );
+  const kinds = [...tally]
+    .sort(([kind1, a], [kind2, b]) => b - a || (kind1 < kind2 ? -1 : 1))
+    .map(([kind, nodes]) => `${nodes} ${kind}`);
+  return shorten(kinds.slice(0, LISTED), kinds.length);
 }
 
-function shorten(parts: readonly string[]): string {
-  const rest = parts.length - LISTED;
-  const shown = parts.slice(0, LISTED).join(", ");
-  return rest > 0 ? `${shown} and ${rest} more` : shown;
-}
+const shorten = (shown: readonly string[], of: number): string =>
+  of > shown.length ? `${shown.join(", ")} and ${of - shown.length} more` : shown.join(", ");

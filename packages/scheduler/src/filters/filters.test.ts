@@ -151,11 +151,11 @@ describe("filters", () => {
     {
       title: "has-capabilities tells what a node has instead",
       filter: hasCapabilities,
-      job: { requires: ["gpu.vram-gb >= 48"] },
+      job: { requires: ["gpu.vram-gb>=48"] },
       no: {
         code: "missing_capability",
         reason: "has gpu.vram-gb=24 where gpu.vram-gb>=48 is required",
-        clause: "gpu.vram-gb >= 48",
+        clause: "gpu.vram-gb>=48",
         seen: ["gpu.vram-gb=24"],
       },
     },

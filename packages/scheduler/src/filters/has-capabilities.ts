@@ -1,7 +1,6 @@
-import { printClause } from "@loom/workflow";
 import type { JobView } from "../job-view.ts";
 import { parseWorkflowCapability } from "../node-view.ts";
-import { evaluate, type Offer, readClause, seenOf } from "../requirement/evaluate.ts";
+import { evaluate, type Offer, readClause, shortfall } from "../requirement/evaluate.ts";
 import { applyChange, meet } from "../requirement/meet.ts";
 import { type Filter, fits, type Problem } from "../rule.ts";
 
@@ -38,17 +37,15 @@ export const hasCapabilities: Filter<Pick<JobView, "requires">, Offer> = {
 };
 
 function problemWith(text: string, node: Offer): Problem | undefined {
-  const clause = readClause(text);
-  if (clause === undefined) {
+  const seen = shortfall(text, node);
+  if (seen === null) return undefined;
+  if (readClause(text) === undefined) {
     return { code: "invalid_clause", reason: `cannot judge ${JSON.stringify(text)}`, clause: text };
   }
-  if (evaluate(clause, node)) return undefined;
-  const seen = seenOf(clause, node);
-  const wanted = printClause(clause);
   return {
     code: "missing_capability",
     reason:
-      seen.length === 0 ? `lacks ${wanted}` : `has ${seen.join(", ")} where ${wanted} is required`,
+      seen.length === 0 ? `lacks ${text}` : `has ${seen.join(", ")} where ${text} is required`,
     clause: text,
     seen,
   };

@@ -1,13 +1,15 @@
+import { type AlikeNodes, likeness } from "../alike-nodes.ts";
 import type { JobView } from "../job-view.ts";
+import { nodeVerdict } from "../node-verdict.ts";
 import type { NodeView } from "../node-view.ts";
 import type { Filter, Scorer } from "../rule.ts";
-import { passes, pointsOf, type Rules } from "../rules.ts";
+import { judge, passes, pointsOf, type Rules } from "../rules.ts";
 import { better, type Candidate, createClassIndex, isBetter } from "./class-index.ts";
 import { createInterner } from "./interner.ts";
 import { groupJobs } from "./job-groups.ts";
 
 /** The nodes of a batch, as they fill up. Jobs are known by their index in the batch. */
-export interface Fleet<Job, Node> {
+export interface Fleet<Job, Node extends NodeView> {
   /** By name, each as busy as the jobs of this batch have made it. */
   readonly nodes: readonly Node[];
   readonly groupOf: Int32Array;
@@ -19,6 +21,8 @@ export interface Fleet<Job, Node> {
   take(rank: number): void;
   /** The job has been looked at for the last time. */
   leave(index: number): void;
+  /** All nodes as they are now, put together where the same speaks against them. */
+  judge(job: Job): AlikeNodes<Node>[];
 }
 
 /**
@@ -62,8 +66,10 @@ export function createFleet<Job extends JobView, Node extends NodeView>(
     let at = from;
     for (const { rule, samples } of asked) {
       for (const job of samples) {
-        const answer = "check" in rule ? rule.check(job, node).length : pointsOf([rule], job, node);
-        at = interner.next(at, answer);
+        at = interner.next(
+          at,
+          "check" in rule ? likeness(rule.check(job, node)) : pointsOf([rule], job, node),
+        );
       }
     }
     return at;
@@ -148,6 +154,24 @@ export function createFleet<Job extends JobView, Node extends NodeView>(
       if (id === classes[rank]) return;
       classes[rank] = id;
       index.move(rank, id, busier);
+    },
+
+    judge(view) {
+      const named = namedBy(view);
+      const ofClass = new Map<number, Node[]>();
+      const groups = [...named].map((rank) => [nodes[rank] as Node]);
+      for (const [rank, node] of nodes.entries()) {
+        if (named.has(rank)) continue;
+        const id = classes[rank] as number;
+        const members = ofClass.get(id);
+        if (members === undefined) ofClass.set(id, [node]);
+        else members.push(node);
+      }
+      groups.push(...ofClass.values());
+      return groups.map((members) => {
+        const failures = judge(filters, view, members[0] as Node);
+        return { verdict: nodeVerdict(failures), failures, nodes: members };
+      });
     },
 
     leave(job) {

@@ -1,5 +1,5 @@
 import fc from "fast-check";
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { explain } from "../explain.ts";
 import type { JobView } from "../job-view.ts";
 import type { NodeView } from "../node-view.ts";
@@ -7,6 +7,9 @@ import { type Filter, fits, refuses, type Scorer } from "../rule.ts";
 import { defaultRules, type Rules } from "../rules.ts";
 import type { BatchJob } from "./in-fair-order.ts";
 import { place } from "./place.ts";
+
+// Thousands of fleets take seconds, and longer on a busy machine.
+vi.setConfig({ testTimeout: 60_000 });
 
 type Job = BatchJob;
 
@@ -179,7 +182,7 @@ const chosen = (batch: readonly Job[], known: readonly NodeView[], rules: Rules 
   );
 
 describe("place", () => {
-  test("chooses what trying every node for every job chooses", { timeout: 60_000 }, () => {
+  test("chooses what trying every node for every job chooses", () => {
     fc.assert(
       fc.property(jobs, fleet, (batch, known) => {
         expect(chosen(batch, known)).toEqual(placeSlowly(batch, known));
@@ -287,6 +290,19 @@ describe("place", () => {
         for (const { node: other, score } of best) {
           expect(reports.find((report) => report.node === other)?.score).toBe(score);
         }
+      }),
+      { numRuns: 2_000 },
+    );
+  });
+
+  test("says of a job without a node what explaining it says", () => {
+    fc.assert(
+      fc.property(view, fleet, (job, known) => {
+        const { code, summary, missing, fix } = explain(job, known);
+        const [placement] = place([{ ...job, id: 1 }], known);
+        if (placement?.placed) return;
+        const told = { code, summary, missing, fix: fix?.action ?? null };
+        expect(placement?.refusal).toEqual(told);
       }),
       { numRuns: 2_000 },
     );

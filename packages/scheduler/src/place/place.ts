@@ -1,4 +1,4 @@
-import { explain } from "../explain.ts";
+import { diagnose } from "../diagnose.ts";
 import type { JobView } from "../job-view.ts";
 import type { NodeView } from "../node-view.ts";
 import type { Placement, PlacementRecord, Refusal } from "../placement.ts";
@@ -83,7 +83,8 @@ export function place<
     const need = needOf(view, rules) ?? `job ${index}`;
     let refusal = refusals.get(need);
     if (refusal === undefined) {
-      const { code, summary, missing, fix } = explain(view, fleet.nodes, { rules });
+      const groups = fleet.judge(view);
+      const { code, summary, missing, fix } = diagnose(view, fleet.nodes, groups, rules.filters);
       refusal = { code, summary, missing, fix: fix?.action ?? null };
       refusals.set(need, refusal);
     }

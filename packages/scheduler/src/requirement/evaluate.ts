@@ -7,6 +7,7 @@ import {
   type Test,
 } from "@loom/workflow";
 import type { NodeView } from "../node-view.ts";
+import { capabilitySet } from "./capability-set.ts";
 
 /** What a clause is asked of: everything that a node reports, and that it is itself (`node=<name>`). */
 export type Offer = Pick<NodeView, "name" | "capabilities">;
@@ -56,46 +57,33 @@ export function valuesOf(
   { name, capabilities }: Offer,
   key: string,
 ): readonly string[] | undefined {
-  const values = index(capabilities).get(key);
+  const values = capabilitySet(capabilities).values.get(key);
   return key === "node" ? [name, ...(values ?? [])] : values;
 }
 
-// A node's capabilities are read once, not once a clause.
-const indices = new WeakMap<readonly string[], ReadonlyMap<string, readonly string[]>>();
-
-function index(capabilities: readonly string[]): ReadonlyMap<string, readonly string[]> {
-  const known = indices.get(capabilities);
-  if (known !== undefined) return known;
-  const values = new Map<string, string[]>();
-  for (const capability of capabilities) {
-    const [key, value] = splitCapability(capability);
-    const others = values.get(key);
-    if (others === undefined) values.set(key, value === undefined ? [] : [value]);
-    else if (value !== undefined) others.push(value);
-  }
-  indices.set(capabilities, values);
-  return values;
-}
-
-/** `gpu.vram-gb=24` as key and value; a tag has no value. */
-export function splitCapability(capability: string): [key: string, value: string | undefined] {
-  const equals = capability.indexOf("=");
-  return equals === -1
-    ? [capability, undefined]
-    : [capability.slice(0, equals), capability.slice(equals + 1)];
-}
-
 /**
- * Returns the clauses that a node does not meet, in the order given.
+ * What a node offers instead of a clause, for its keys; `null` when it meets the clause.
  *
  * A clause that cannot be read is unmet, not an error: one bad row must not stop the placing of the
  * others, and a node does not run what it cannot judge.
  */
+export function shortfall(text: string, offer: Offer): readonly string[] | null {
+  const { shortfalls } = capabilitySet(offer.capabilities);
+  const known = shortfalls.get(text);
+  if (known !== undefined) return known;
+  const clause = readClause(text);
+  if (clause === undefined) return [];
+  const found = evaluate(clause, offer) ? null : seenOf(clause, offer);
+  // What is asked about a name is not asked of the set.
+  if (testsOf(clause).some(({ key }) => key === "node")) return found;
+  if (shortfalls.size >= MAX_READ) shortfalls.clear();
+  shortfalls.set(text, found);
+  return found;
+}
+
+/** Returns the clauses that a node does not meet, in the order given. */
 export const unmetClauses = (requires: readonly string[], offer: Offer): string[] =>
-  requires.filter((text) => {
-    const clause = readClause(text);
-    return clause === undefined || !evaluate(clause, offer);
-  });
+  requires.filter((text) => shortfall(text, offer) !== null);
 
 // Clauses come again with every job and every node; the bound is for those that never do.
 const MAX_READ = 10_000;
@@ -126,11 +114,11 @@ export const testsOf = (clause: Clause): Test[] =>
   );
 
 /** What a node offers for the keys of a clause. */
-export function seenOf(clause: Clause | undefined, { name, capabilities }: Offer): string[] {
-  const keys = new Set((clause === undefined ? [] : testsOf(clause)).map(({ key }) => key));
-  const seen = capabilities.filter((each) => keys.has(splitCapability(each)[0]));
-  return keys.has("node") ? [`node=${name}`, ...seen] : seen;
-}
+export const seenOf = (clause: Clause, offer: Offer): string[] =>
+  [...new Set(testsOf(clause).map(({ key }) => key))].flatMap((key) => {
+    const values = valuesOf(offer, key);
+    return values?.length === 0 ? [key] : (values ?? []).map((value) => `${key}=${value}`);
+  });
 
 /** The values that requirements name for a key, as in `node=tower`. */
 export const valuesWanted = (requires: readonly string[], key: string): string[] =>

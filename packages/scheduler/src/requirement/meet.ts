@@ -1,5 +1,6 @@
 import type { Clause, Term, Test } from "@loom/workflow";
-import { evaluate, isMetBy, type Offer, splitCapability, valuesOf } from "./evaluate.ts";
+import { splitCapability } from "./capability-set.ts";
+import { evaluate, isMetBy, type Offer, valuesOf } from "./evaluate.ts";
 
 /** What a machine is; a person changes the machine and not the capability. */
 const FIXED = new Set(["node", "os", "arch"]);

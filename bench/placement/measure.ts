@@ -1,0 +1,38 @@
+// Measures one problem in a process of its own, so that its memory is its own. Prints JSON.
+import { type BatchJob, explain, place } from "@loom/scheduler";
+import { placeAllPairs } from "./all-pairs.ts";
+import { makeJobs, makeNeeds, makeNodes } from "./problem.ts";
+
+/** What was measured: times in ms, memory in MB. */
+export interface Measured {
+  readonly ms: number;
+  readonly placed: number;
+  readonly peakMb: number;
+}
+
+const [way, jobCount = 0, nodeCount = 0, needCount = 0, slots = 0] = process.argv
+  .slice(2)
+  .map((argument, index) => (index === 0 ? argument : Number(argument))) as [string, ...number[]];
+const nodes = makeNodes(nodeCount, slots);
+const jobs = makeJobs(jobCount, makeNeeds(needCount));
+
+const ways: Record<string, () => number> = {
+  place: () => place(jobs, nodes).filter(({ placed }) => placed).length,
+  "all-pairs": () => placeAllPairs(jobs, nodes).filter((node) => node !== undefined).length,
+  // One run, so that both take the jobs in the same order.
+  compare: () => {
+    const ofOneRun = jobs.map(({ id, requires }): BatchJob => ({ id, requires, run: "one" }));
+    const slow = placeAllPairs(ofOneRun, nodes);
+    const fast = place(ofOneRun, nodes).map((each) => (each.placed ? each.node : undefined));
+    return fast.filter((node, index) => node === slow[index]).length;
+  },
+  // The job is one that no node can take: everything is told about every node.
+  explain: () => explain({ requires: ["has-gpu", "cpus>=64", "docker"] }, nodes).known,
+};
+
+const start = performance.now();
+const placed = ways[way]?.() ?? 0;
+const ms = performance.now() - start;
+const peakMb = process.resourceUsage().maxRSS / 1024;
+const measured: Measured = { ms, placed, peakMb };
+console.log(JSON.stringify(measured));
