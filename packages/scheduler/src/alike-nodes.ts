@@ -20,21 +20,37 @@ export function likeness(failures: readonly Pick<Failure, "code" | "clause">[]):
   return text;
 }
 
-/** Judges nodes, given by name, and puts together those that are alike. */
+/**
+ * Judges nodes, given by name, and puts together those that are alike.
+ *
+ * @param classOf - A number that is the same for nodes known to be alike, by index: one of them is judged.
+ */
 export function groupAlike<Job, Node extends NodeView>(
   job: Job,
   nodes: readonly Node[],
   filters: readonly Filter<Job, Node>[],
+  classOf: (index: number) => number | undefined = () => undefined,
 ): AlikeNodes<Node>[] {
-  const groups = new Map<string, { failures: Failure[]; nodes: Node[] }>();
-  for (const node of nodes) {
+  const groups = new Map<string, AlikeNodes<Node> & { readonly nodes: Node[] }>();
+  const ofClass = new Map<number, Node[]>();
+  for (const [index, node] of nodes.entries()) {
+    const id = classOf(index);
+    const alike = id === undefined ? undefined : ofClass.get(id);
+    if (alike !== undefined) {
+      alike.push(node);
+      continue;
+    }
     const failures = judge(filters, job, node);
     const key = likeness(failures);
-    const group = groups.get(key);
-    if (group === undefined) groups.set(key, { failures, nodes: [node] });
-    else group.nodes.push(node);
+    let group = groups.get(key);
+    if (group === undefined) {
+      group = { verdict: nodeVerdict(failures), failures, nodes: [] };
+      groups.set(key, group);
+    }
+    group.nodes.push(node);
+    if (id !== undefined) ofClass.set(id, group.nodes);
   }
-  return [...groups.values()].map((group) => ({ verdict: nodeVerdict(group.failures), ...group }));
+  return [...groups.values()];
 }
 
 /** How many nodes there are in groups. */

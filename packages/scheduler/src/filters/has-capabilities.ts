@@ -21,7 +21,10 @@ export const hasCapabilities: Filter<Pick<JobView, "requires">, Offer> = {
   mend: ({ requires }, node) => {
     const actions: string[] = [];
     let offer: Offer = node;
-    for (const text of requires) {
+    // What has to go goes first: what is added then counts.
+    for (const text of requires.toSorted(
+      (a, b) => Number(b.startsWith("!")) - Number(a.startsWith("!")),
+    )) {
       const clause = readClause(text);
       if (clause === undefined) return undefined;
       if (parseWorkflowCapability(text) !== undefined || evaluate(clause, offer)) continue;

@@ -1,9 +1,8 @@
-import { type AlikeNodes, likeness } from "../alike-nodes.ts";
+import { type AlikeNodes, groupAlike, likeness } from "../alike-nodes.ts";
 import type { JobView } from "../job-view.ts";
-import { nodeVerdict } from "../node-verdict.ts";
 import type { NodeView } from "../node-view.ts";
 import type { Filter, Scorer } from "../rule.ts";
-import { judge, passes, pointsOf, type Rules } from "../rules.ts";
+import { passes, pointsOf, type Rules } from "../rules.ts";
 import { better, type Candidate, createClassIndex, isBetter } from "./class-index.ts";
 import { createInterner } from "./interner.ts";
 import { groupJobs } from "./job-groups.ts";
@@ -158,20 +157,9 @@ export function createFleet<Job extends JobView, Node extends NodeView>(
 
     judge(view) {
       const named = namedBy(view);
-      const ofClass = new Map<number, Node[]>();
-      const groups = [...named].map((rank) => [nodes[rank] as Node]);
-      for (const [rank, node] of nodes.entries()) {
-        if (named.has(rank)) continue;
-        const id = classes[rank] as number;
-        const members = ofClass.get(id);
-        if (members === undefined) ofClass.set(id, [node]);
-        else members.push(node);
-      }
-      groups.push(...ofClass.values());
-      return groups.map((members) => {
-        const failures = judge(filters, view, members[0] as Node);
-        return { verdict: nodeVerdict(failures), failures, nodes: members };
-      });
+      return groupAlike(view, nodes, filters, (rank) =>
+        named.has(rank) ? undefined : classes[rank],
+      );
     },
 
     leave(job) {
