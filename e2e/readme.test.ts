@@ -11,7 +11,7 @@ interface Example {
   /** Where it runs: imports resolve from here. */
   folder: string;
   code: string;
-  /** What it prints, where the README says so. */
+  /** What it prints, where the document says so. */
   output: string | undefined;
 }
 
