@@ -69,7 +69,7 @@ const blue = "#1f6feb";
 const red = "#cf222e";
 writeFileSync(
   path("../../docs/placement-cost.svg"),
-  plot([
+  plot("Time of placing against jobs and against nodes", [
     {
       x: "jobs (2,000 nodes, 50 different needs)",
       series: [

@@ -18,13 +18,14 @@ const TOP = 16;
 const RIGHT = 16;
 
 /** Draws panels side by side as an SVG: milliseconds against a count. */
-export function plot(panels: readonly Panel[]): string {
+export function plot(title: string, panels: readonly Panel[]): string {
   const ys = panels.flatMap(({ series }) =>
     series.flatMap(({ points }) => points.map(([, y]) => y)),
   );
   const yRange = decades(ys);
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH * panels.length} ${HEIGHT}" font-family="sans-serif" font-size="11">`,
+    `<title>${title}</title>`,
     `<rect width="100%" height="100%" fill="#fff"/>`,
     ...panels.map(
       (panel, index) => `<g transform="translate(${index * WIDTH} 0)">${draw(panel, yRange)}</g>`,

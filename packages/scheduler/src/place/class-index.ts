@@ -86,8 +86,9 @@ export function createClassIndex<Node>(
       points = weigh(id, nodes.sample);
       group.points.set(nodes.id, points);
     }
+    if (points < 0) return;
     const rank = first(nodes);
-    if (points < 0 || rank === undefined || group.listed.get(nodes.id) === rank) return;
+    if (rank === undefined || group.listed.get(nodes.id) === rank) return;
     group.listed.set(nodes.id, rank);
     group.order.push({ points, rank, nodes });
   }
