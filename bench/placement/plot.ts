@@ -1,5 +1,5 @@
 /** One line of a plot; both axes are logarithmic. */
-export interface Series {
+interface Series {
   readonly title: string;
   readonly colour: string;
   readonly points: readonly (readonly [x: number, y: number])[];
