@@ -11,7 +11,6 @@ import { groupJobs } from "./job-groups.ts";
 export interface Fleet<Job, Node extends NodeView> {
   /** By name, each as busy as the jobs of this batch have made it. */
   readonly nodes: readonly Node[];
-  readonly groupOf: Int32Array;
   /** The best node for a job: most points, then the first name. */
   choose(index: number, job: Job): Candidate | undefined;
   /** How many nodes fit a job, and the `keep` best of them. */
@@ -113,7 +112,6 @@ export function createFleet<Job extends JobView, Node extends NodeView>(
 
   return {
     nodes,
-    groupOf,
 
     choose(job, view) {
       const named = namedBy(view);
