@@ -28,8 +28,9 @@ import { type NodeView, place } from "@loom/scheduler";
 
 const node = (name: string, capabilities: string[]): NodeView =>
   ({ name, capabilities, online: true, lastSeenMs: 0, status: "active", slots: 1, busy: 0 });
-const placement = place({ requires: ["has-gpu"] }, [node("pi", []), node("tower", ["has-gpu"])]);
-if (!placement.placed || placement.node !== "tower") throw new Error(JSON.stringify(placement));
+const jobs = [{ id: "train", requires: ["gpu.vram-gb>=24"] }];
+const [placement] = place(jobs, [node("pi", []), node("tower", ["gpu.vram-gb=24"])]);
+if (!placement?.placed || placement.node !== "tower") throw new Error(JSON.stringify(placement));
 `;
 
 try {
