@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from "node:util";
 import type { Node, Offer, Queue, Refusal, WaitingJob } from "@loom/queue";
-import { type JobView, type NodeView, type Placement, place } from "@loom/scheduler";
+import { type NodeView, type Placement, place } from "@loom/scheduler";
 import type { Log } from "@loom/worker";
 
 /** One hub's share in the life of jobs: from waiting to offered, and back when a node is lost. */
@@ -75,19 +75,7 @@ export function createDispatcher({ queue, log }: { queue: Queue; log: Log }): Di
 /** Of the nodes that fit, how many are kept with a job, beside their number. */
 const RECORDED_NODES = 8;
 
-/** What placing can use beyond what every waiting job comes with. */
-type PlacingFacts = Pick<
-  JobView,
-  "priority" | "runInFlight" | "ranOn" | "crashedOn" | "history" | "concurrency"
->;
-
-/** Jobs come by priority and age: that order is kept where a job does not tell its priority. */
-const toBatchJob = (job: WaitingJob & PlacingFacts, index: number) => ({
-  ...job,
-  id: index,
-  run: job.runId,
-  priority: job.priority ?? index,
-});
+const toBatchJob = (job: WaitingJob) => ({ ...job, run: job.runId });
 
 const toOffer = (
   { id }: WaitingJob,
