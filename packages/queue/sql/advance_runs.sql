@@ -69,7 +69,8 @@ begin
            when exists (select from public.loom_job_queue where run_id = run.id and state = 'failed') then 'failed'
            when exists (select from public.loom_job_queue where run_id = run.id and state = 'cancelled') then 'cancelled'
            else 'succeeded' end
-   where run.id in (select run_id from public.loom_job_queue where id = any(p_finished))
+   where run.id = any(array(select run_id from public.loom_job_queue
+                            where id = any(p_finished) and run_id is not null))
      and run.status = 'running'
      and not exists (select from public.loom_job_queue where run_id = run.id and finished_at is null)
   returning run.id, run.status

@@ -10,6 +10,8 @@ create or replace function public.loom_cancel_jobs(p_jobs bigint[])
   language plpgsql
   security definer
   set search_path = ''
+  set enable_seqscan = off
+  set enable_bitmapscan = off
   set lock_timeout = '5s'
 as $$
 declare

@@ -115,7 +115,10 @@ begin
                    from public.loom_job_queue as earlier
                   where earlier.run_id = job.run_id and earlier.step_id = any(job.after)) end as results
           from public.loom_job_queue as job
-          left join public.loom_runs as run on run.id = job.run_id
+          -- 'offset 0' keeps it a look-up by key: as a join it was planned, while there were few
+          -- runs, as one that reads them all.
+          left join lateral (
+            select version, input from public.loom_runs where id = job.run_id offset 0) as run on true
          where job.claimed_by = v_node and job.epoch = p_epoch and job.claim_seq = p_seq
          order by job.priority, job.run_at, job.id) as claimed));
 end $$;

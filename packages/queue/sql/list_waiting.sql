@@ -59,7 +59,7 @@ as $$
   step as materialized (
     select distinct workflow_id, step_id from due where run_id is not null
   ),
-  history as materialized (
+  history as (
     select step.workflow_id, step.step_id, json_agg(fared) as nodes
       from step
      cross join lateral (
@@ -72,27 +72,32 @@ as $$
         group by last.ran_on) as fared
      group by step.workflow_id, step.step_id
   ),
-  run as materialized (
+  run as (
     select run_id, (select count(*) from public.loom_job_queue as sibling
                      where sibling.run_id = known.run_id and sibling.run_id is not null
                        and sibling.state in ('pending', 'running')) as in_flight
       from (select distinct run_id from due where run_id is not null) as known
+  ),
+  job as (
+    select json_build_object(
+             'id', id, 'run_id', run_id, 'workflow_id', workflow_id, 'step_id', step_id,
+             'priority', priority, 'requires', requires, 'prefers', prefers,
+             'declined_by', declined_by, 'crashed_on', crashed_on, 'waiting_reason', waiting_reason,
+             'concurrency', case when concurrency_key is not null then json_build_object(
+               'key', concurrency_key, 'limit', concurrency_limit, 'running', key_holders) end,
+             'ran_on', case when after = '{}' then json '[]' else (
+               select coalesce(json_agg(distinct earlier.ran_on), '[]') from public.loom_job_queue as earlier
+                where earlier.run_id = due.run_id and earlier.step_id = any(due.after) and earlier.ran_on is not null) end) as told
+      from due
+     order by priority, run_at, id
   )
-  select coalesce(json_agg(json_build_object(
-           'id', job.id, 'run_id', job.run_id, 'workflow_id', job.workflow_id, 'step_id', job.step_id,
-           'priority', job.priority, 'requires', job.requires, 'prefers', job.prefers,
-           'declined_by', job.declined_by, 'crashed_on', job.crashed_on, 'waiting_reason', job.waiting_reason,
-           'concurrency', case when job.concurrency_key is not null then json_build_object(
-             'key', job.concurrency_key, 'limit', job.concurrency_limit, 'running', job.key_holders) end,
-           'run_in_flight', coalesce(run.in_flight, 0),
-           'ran_on', case when job.after = '{}' then json '[]' else (
-             select coalesce(json_agg(distinct earlier.ran_on), '[]') from public.loom_job_queue as earlier
-              where earlier.run_id = job.run_id and earlier.step_id = any(job.after) and earlier.ran_on is not null) end,
-           'history', coalesce(history.nodes, '[]'))
-           order by job.priority, job.run_at, job.id), '[]')
-    from due as job
-    left join run on run.run_id = job.run_id
-    left join history on history.workflow_id = job.workflow_id and history.step_id = job.step_id;
+  -- What is known of a run or of a step is told once, beside the jobs: joined to them, it
+  -- would be looked for in a list, job by job.
+  select json_build_object(
+    'jobs', (select coalesce(json_agg(told), '[]') from job),
+    'runs', (select coalesce(json_object_agg(run_id, in_flight), '{}') from run),
+    'steps', (select coalesce(json_agg(json_build_object('workflow_id', workflow_id, 'step_id', step_id, 'nodes', nodes)), '[]')
+                from history));
 $$;
 
 revoke all on function public.loom_list_waiting from public, anon, authenticated, service_role;

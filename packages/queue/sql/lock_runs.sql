@@ -8,10 +8,15 @@ create or replace function public.loom_lock_runs(p_jobs bigint[])
   returns void
   language plpgsql
   set search_path = ''
+  set enable_seqscan = off
+  set enable_bitmapscan = off
 as $$
 begin
+  -- An array, not 'in': as a join it was planned, while there were few runs, as one that
+  -- reads them all.
   perform from public.loom_runs
-    where id in (select run_id from public.loom_job_queue where id = any(p_jobs))
+    where id = any(array(select run_id from public.loom_job_queue
+                          where id = any(p_jobs) and run_id is not null))
     order by id
       for no key update;
 end $$;

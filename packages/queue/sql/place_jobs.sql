@@ -20,6 +20,8 @@ create or replace function public.loom_place_jobs(
   language plpgsql
   security definer
   set search_path = ''
+  set enable_seqscan = off
+  set enable_bitmapscan = off
 as $$
 declare
   v_placed bigint[];
@@ -32,7 +34,7 @@ begin
   ),
   waiting as materialized (
     select id from public.loom_job_queue
-     where id in (select job from offer) and state = 'waiting'
+     where id = any(array(select job from offer)) and state = 'waiting'
      order by id
        for no key update skip locked
   ),
@@ -64,7 +66,7 @@ begin
   ),
   waiting as materialized (
     select id from public.loom_job_queue
-     where id in (select job from reason) and state = 'waiting'
+     where id = any(array(select job from reason)) and state = 'waiting'
      order by id
        for no key update skip locked
   )

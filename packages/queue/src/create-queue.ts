@@ -3,7 +3,7 @@ import type { SupabaseClient } from "@supabase/supabase-js";
 import { z } from "zod";
 import { JobNotFoundError, QueueSchemaError, RunNotFoundError } from "./errors.ts";
 import { queueEvent } from "./event.ts";
-import { claimedJob, job, waitingJob } from "./job.ts";
+import { claimedJob, job } from "./job.ts";
 import { logPage } from "./log-chunk.ts";
 import { enqueuedJob, toNewRow } from "./new-job.ts";
 import { heartbeatAnswer, helloAnswer, lostSession, node } from "./node.ts";
@@ -14,6 +14,7 @@ import { settlementAnswer, toItem } from "./settlement.ts";
 import { toStorable } from "./storable-text.ts";
 import { supabaseTransport } from "./supabase-transport.ts";
 import type { Transport } from "./transport.ts";
+import { waitingJobs } from "./waiting-job.ts";
 
 const claimAnswer = z.discriminatedUnion("session", [
   z.object({ session: z.literal("live"), seq: z.int(), jobs: z.array(row(claimedJob)) }),
@@ -152,7 +153,7 @@ export function queueOver(
     listNodes: () => call("loom_list_nodes", {}, z.array(row(node))),
 
     listWaiting: ({ perKind = 50 } = {}) =>
-      call("loom_list_waiting", { p_per_kind: perKind }, z.array(row(waitingJob))),
+      call("loom_list_waiting", { p_per_kind: perKind }, waitingJobs),
 
     async place({ offers, refusals, offerMs = 15_000 }) {
       const { placed } = await call(

@@ -19,7 +19,7 @@ export {
   verifyHistory,
 } from "./history/verify-history.ts";
 export type { Violation } from "./history/violation.ts";
-export type { ClaimedJob, Job, WaitingJob, WaitingReason } from "./job.ts";
+export type { ClaimedJob, Job, WaitingReason } from "./job.ts";
 export type { LogChunk, LogPage } from "./log-chunk.ts";
 export { migrationScript } from "./migration-script.ts";
 export type { EnqueuedJob, NewJob } from "./new-job.ts";
@@ -36,3 +36,4 @@ export type {
 export type { Run, StartedRun } from "./run.ts";
 export type { Settlement, SettlementAnswer } from "./settlement.ts";
 export type { Transport } from "./transport.ts";
+export type { WaitingJob } from "./waiting-job.ts";

@@ -38,7 +38,7 @@ const shared = {
 };
 
 /** Why a job has no node yet, as the placing loop last wrote it. */
-const waitingReason = z.looseObject({ code: z.string(), summary: z.string() });
+export const waitingReason = z.looseObject({ code: z.string(), summary: z.string() });
 export type WaitingReason = z.output<typeof waitingReason>;
 
 /** One step of one run, a union on `state`: what cannot be there in a state is not there. */
@@ -83,29 +83,6 @@ export const job = z.discriminatedUnion("state", [
   z.object({ ...shared, state: z.literal("skipped"), finishedAt: instant }),
 ]);
 export type Job = z.output<typeof job>;
-
-/** A job that waits for a node, with what placing needs. */
-export const waitingJob = z.object({
-  id: z.int(),
-  runId: z.string().nullable(),
-  workflow: z.string(),
-  step: z.string(),
-  priority: z.int(),
-  requires: z.array(z.string()),
-  declinedBy: z.array(z.string()),
-  crashedOn: z.array(z.string()),
-  /** `running`: how many of the key's places are taken, offers counted. */
-  concurrency: z.object({ key: z.string(), limit: z.int(), running: z.int() }).nullable(),
-  /** How many steps of its run are offered or running. */
-  runInFlight: z.int(),
-  /** Nodes where the steps ran that it comes after. */
-  ranOn: z.array(z.string()),
-  /** How its step fared the last 20 times that it ran, by node. */
-  history: z.array(z.object({ node: z.string(), succeeded: z.int(), failed: z.int() })),
-  prefers: z.array(z.object({ clause: z.string(), weight: z.number() })),
-  waitingReason: waitingReason.nullable(),
-});
-export type WaitingJob = z.output<typeof waitingJob>;
 
 /** A job that this node now owns. Everything it writes about it carries `id` and `fence`. */
 export const claimedJob = z.object({

@@ -1,11 +1,12 @@
 import type { RunPlan } from "@loom/workflow";
 import type { EventPage } from "./event.ts";
-import type { ClaimedJob, Job, WaitingJob } from "./job.ts";
+import type { ClaimedJob, Job } from "./job.ts";
 import type { LogChunk, LogPage } from "./log-chunk.ts";
 import type { EnqueuedJob, NewJob } from "./new-job.ts";
 import type { HeartbeatAnswer, HelloAnswer, Node, NodeReport, Session } from "./node.ts";
 import type { Run, StartedRun } from "./run.ts";
 import type { Settlement, SettlementAnswer } from "./settlement.ts";
+import type { WaitingJob } from "./waiting-job.ts";
 
 export interface StartRunOptions {
   trigger?: "api" | "manual" | "schedule";

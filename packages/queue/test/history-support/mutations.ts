@@ -200,8 +200,8 @@ export const MUTATIONS: readonly Mutation[] = [
     edits: [
       {
         file: "place_jobs",
-        replace: "where id in (select job from offer) and state = 'waiting'",
-        by: "where id in (select job from offer) and state in ('waiting', 'pending')",
+        replace: "where id = any(array(select job from offer)) and state = 'waiting'",
+        by: "where id = any(array(select job from offer)) and state in ('waiting', 'pending')",
       },
     ],
     caughtBy: ["legal-transition"],
