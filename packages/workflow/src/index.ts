@@ -10,6 +10,7 @@ export {
   RetryAfterError,
   WorkflowDefinitionError,
 } from "./errors.ts";
+export type { Exec, ExecOptions, ExecResult } from "./exec.ts";
 export type { JsonValue } from "./json.ts";
 export { parseInput } from "./parse-input.ts";
 export { checkPreferences, type Preference } from "./preference.ts";

@@ -1,5 +1,6 @@
 import type { Concurrency } from "./concurrency.ts";
 import type { Duration } from "./duration.ts";
+import type { Exec } from "./exec.ts";
 import type { JsonValue } from "./json.ts";
 import type { Preference } from "./preference.ts";
 import type { RetryOptions, RetryPolicy } from "./retry.ts";
@@ -82,9 +83,16 @@ export interface StepContext<Input = JsonValue, Results = Readonly<Record<string
   readonly input: Input;
   /** Results of the steps in `after`, by step name. */
   readonly results: Results;
-  /** Aborts on timeout, cancellation, shutdown and a lost lease; one that goes on is settled all the same, and keeps its slot. */
+  /**
+   * Aborts on timeout, cancellation, shutdown and a lost lease; its reason has the `code` that says which.
+   * A step that goes on is ended with all its processes.
+   */
   readonly signal: AbortSignal;
+  /** Writes to the log of this attempt. */
   readonly log: StepLog;
+  /** Tells how far the step is, from 0 to 1, and what it is at; also a line in its log. */
+  readonly progress: (fraction: number, note?: string) => void;
+  readonly exec: Exec;
   /** Counts from 1. */
   readonly attempt: number;
   /** The node this attempt runs on. */

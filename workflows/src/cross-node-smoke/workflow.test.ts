@@ -48,6 +48,8 @@ describe("cross-node-smoke", () => {
     input: {},
     signal: new AbortController().signal,
     log: { debug() {}, info() {}, warn() {}, error() {} },
+    progress() {},
+    exec: async () => ({ stdout: "", stderr: "" }),
     attempt: 1,
     node: "oracle",
     run: { id: "r" },
