@@ -29,13 +29,15 @@ test("a step whose agent is killed runs again elsewhere, and the killed attempt'
   await expect.poll(() => readdirSync(folder), { timeout: 15_000 }).toHaveLength(1);
   const first = existsSync(path.join(folder, "started-on-pop-os")) ? "pop-os" : "forge";
   const second = first === "pop-os" ? "forge" : "pop-os";
-  expect(Number(readFileSync(path.join(folder, `started-on-${first}`), "utf8"))).toBe(
-    agents[first].pid,
-  );
+  const pids = readFileSync(path.join(folder, `started-on-${first}`), "utf8");
+  const [agent, step = 0] = pids.split(" ").map(Number);
+  expect(agent).toBe(agents[first].pid);
   const [killed] = (await system.queue.getRun(runId)).jobs;
   if (killed?.state !== "running") throw new Error(`the step is ${killed?.state}`);
 
   process.kill(agents[first].pid, "SIGKILL");
+  // Its step does not outlive it.
+  await expect.poll(() => isRunning(step)).toBe(false);
   await expect
     .poll(() => existsSync(path.join(folder, `started-on-${second}`)), { timeout: 30_000 })
     .toBe(true);
@@ -58,3 +60,12 @@ test("a step whose agent is killed runs again elsewhere, and the killed attempt'
       steps: [{ host: second, attempt: 1, crashRestarts: 1, result: { node: second, attempt: 1 } }],
     });
 });
+
+function isRunning(pid: number): boolean {
+  try {
+    // Of a process that nobody has asked about, only the name is left.
+    return readFileSync(`/proc/${pid}/cmdline`, "utf8") !== "";
+  } catch {
+    return false;
+  }
+}

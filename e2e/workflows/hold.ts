@@ -9,7 +9,7 @@ export const hold = defineWorkflow({
   name: "hold",
   input: z.object({ folder: z.string() }),
 }).step("work", { requires: ["can-hold"] }, async ({ input, node, signal, attempt }) => {
-  writeFileSync(path.join(input.folder, `started-on-${node}`), String(process.pid));
+  writeFileSync(path.join(input.folder, `started-on-${node}`), `${process.ppid} ${process.pid}`);
   while (!existsSync(path.join(input.folder, "go"))) await sleep(20, undefined, { signal });
   return { node, attempt };
 });

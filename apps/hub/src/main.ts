@@ -1,9 +1,15 @@
 #!/usr/bin/env node
 import { createQueue, migrationScript } from "@loom/queue";
 import { cliSource, firstOf, localApiSource, ownName } from "@loom/tailscale-resolver";
-import { describeMachine, type Log, loadWorkflows } from "@loom/worker";
-import type { AnyWorkflow } from "@loom/workflow";
-import { workflows as bundled } from "@loom/workflows";
+import {
+  createProcessRunner,
+  describeMachine,
+  importWorkflows,
+  type LoadedWorkflows,
+  type Log,
+  loadWorkflows,
+  stepEnvironment,
+} from "@loom/worker";
 import { createClient } from "@supabase/supabase-js";
 import { pino } from "pino";
 import { readEnv } from "./env.ts";
@@ -71,10 +77,12 @@ async function start(): Promise<void> {
   const client = createClient(env.SUPABASE_URL, env.SUPABASE_SECRET_KEY, {
     auth: { persistSession: false, autoRefreshToken: false },
   });
+  const { workflows, modules } = await readWorkflows(env.LOOM_WORKFLOWS_DIR, log);
   const hub = await startHub(
     {
       queue: createQueue({ client }),
-      workflows: await readWorkflows(env.LOOM_WORKFLOWS_DIR, log),
+      workflows,
+      runner: createProcessRunner({ modules, env: stepEnvironment(process.env) }),
       log,
       token: env.LOOM_TOKEN,
       bind: env.LOOM_BIND,
@@ -92,16 +100,13 @@ async function start(): Promise<void> {
 const nodeName = (): Promise<string> =>
   ownName(firstOf([localApiSource(), cliSource()])).catch(() => describeMachine().name);
 
-async function readWorkflows(
-  folder: string | undefined,
-  log: Log,
-): Promise<readonly AnyWorkflow[]> {
-  if (!folder) return bundled;
-  const { workflows, problems } = await loadWorkflows(folder).catch((error: Error) => {
+async function readWorkflows(folder: string | undefined, log: Log): Promise<LoadedWorkflows> {
+  if (!folder) return importWorkflows([import.meta.resolve("@loom/workflows")]);
+  const loaded = await loadWorkflows(folder).catch((error: Error) => {
     throw new EnvError(`LOOM_WORKFLOWS_DIR cannot be read: ${error.message}`);
   });
-  for (const { file, problem } of problems) log.error({ file, problem }, "workflow file not used");
-  return workflows;
+  for (const problem of loaded.problems) log.error(problem, "workflow file not used");
+  return loaded;
 }
 
 function readDatabaseUrl(): string {

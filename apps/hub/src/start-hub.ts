@@ -5,6 +5,7 @@ import {
   describeMachine,
   type Log,
   repeat,
+  type StepRunner,
   type WorkerOptions,
 } from "@loom/worker";
 import type { AnyWorkflow } from "@loom/workflow";
@@ -28,6 +29,8 @@ const SLOTS = 4;
 export interface HubOptions {
   queue: Queue;
   workflows: readonly AnyWorkflow[];
+  /** Where the steps of the hub's own node run. */
+  runner: StepRunner;
   log: Log;
   /** Bearer token of the API. Leave it undefined only on a loopback address. */
   token: string | undefined;
@@ -69,6 +72,7 @@ export async function startHub(
     },
     queue,
     workflows: options.workflows,
+    runner: options.runner,
     log: log.child({ node: node.name }),
     concurrency: SLOTS,
     ...(node.leaseMs && { leaseMs: node.leaseMs }),

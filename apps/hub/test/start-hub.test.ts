@@ -4,6 +4,7 @@ import { connect } from "node:net";
 import { text } from "node:stream/consumers";
 import { type HubOptions, type RunningHub, startHub } from "@loom/hub";
 import { type Queue, QueueAccessError } from "@loom/queue";
+import { createInlineRunner } from "@loom/worker";
 import { describe, expect, onTestFinished } from "vitest";
 import { type Body, collectLog, TOKEN, test, workflows } from "./fixtures.ts";
 
@@ -17,6 +18,7 @@ async function start(queue: Queue, options: Partial<HubOptions> = {}) {
     {
       queue,
       workflows,
+      runner: createInlineRunner(),
       log,
       token: TOKEN,
       bind: "127.0.0.1",
@@ -119,7 +121,8 @@ describe("startHub", () => {
 
   test("stops at once when its signal has aborted before", async ({ queue }) => {
     const { log } = collectLog();
-    const options = { queue, workflows, log, token: TOKEN, bind: "127.0.0.1", port: 0 };
+    const runner = createInlineRunner();
+    const options = { queue, workflows, runner, log, token: TOKEN, bind: "127.0.0.1", port: 0 };
     const hub = await startHub(
       { ...options, node: { name: "oracle" } },
       { signal: AbortSignal.abort() },

@@ -1,9 +1,16 @@
 #!/usr/bin/env node
 import { createQueue } from "@loom/queue";
 import { cliSource, firstOf, localApiSource, ownName } from "@loom/tailscale-resolver";
-import { createWorker, describeMachine, type Log, loadWorkflows } from "@loom/worker";
-import type { AnyWorkflow } from "@loom/workflow";
-import { workflows as bundled } from "@loom/workflows";
+import {
+  createProcessRunner,
+  createWorker,
+  describeMachine,
+  importWorkflows,
+  type LoadedWorkflows,
+  type Log,
+  loadWorkflows,
+  stepEnvironment,
+} from "@loom/worker";
 import { createClient } from "@supabase/supabase-js";
 import { pino } from "pino";
 import { EnvError, readEnv } from "./env.ts";
@@ -58,6 +65,7 @@ async function work(): Promise<void> {
   const client = createClient(env.SUPABASE_URL, env.LOOM_NODE_KEY, {
     auth: { persistSession: false, autoRefreshToken: false },
   });
+  const { workflows, modules } = await readWorkflows(env.LOOM_WORKFLOWS_DIR, log);
   const worker = createWorker({
     node: {
       name,
@@ -66,7 +74,8 @@ async function work(): Promise<void> {
       facts: machine.facts,
     },
     queue: createQueue({ client }),
-    workflows: await readWorkflows(env.LOOM_WORKFLOWS_DIR, log),
+    workflows,
+    runner: createProcessRunner({ modules, env: stepEnvironment(process.env) }),
     log,
     concurrency: env.LOOM_SLOTS,
     leaseMs: env.LOOM_LEASE_MS,
@@ -80,16 +89,13 @@ async function work(): Promise<void> {
 
 const tailnetName = (): Promise<string> => ownName(firstOf([localApiSource(), cliSource()]));
 
-async function readWorkflows(
-  folder: string | undefined,
-  log: Log,
-): Promise<readonly AnyWorkflow[]> {
-  if (!folder) return bundled;
-  const { workflows, problems } = await loadWorkflows(folder).catch((error: Error) => {
+async function readWorkflows(folder: string | undefined, log: Log): Promise<LoadedWorkflows> {
+  if (!folder) return importWorkflows([import.meta.resolve("@loom/workflows")]);
+  const loaded = await loadWorkflows(folder).catch((error: Error) => {
     throw new EnvError(`LOOM_WORKFLOWS_DIR cannot be read: ${error.message}`);
   });
-  for (const { file, problem } of problems) log.error({ file, problem }, "workflow file not used");
-  return workflows;
+  for (const problem of loaded.problems) log.error(problem, "workflow file not used");
+  return loaded;
 }
 
 // A step that goes on after its abort would keep the process alive for as long as it likes.

@@ -1,12 +1,25 @@
-import type { ClaimedJob } from "@loom/queue";
+import type { ClaimedJob, Queue } from "@loom/queue";
 import type { Step } from "@loom/workflow";
-import type { Outcome } from "./classify.ts";
+import { createAttemptLog } from "./attempt-log.ts";
+import { deliver } from "./deliver.ts";
 import { execute } from "./execute.ts";
 import type { Declined } from "./find-step.ts";
+import type { Journal } from "./journal.ts";
+import type { Progress } from "./run-step.ts";
 import { type SettleDeps, settle } from "./settle.ts";
+import type { StepRunner } from "./step-runner.ts";
 
 /** A declined job is not offered again before the node's report may have changed. */
 const DECLINED_DELAY_MS = 5_000;
+
+export interface AttemptDeps extends SettleDeps {
+  queue: Pick<Queue, "settle" | "appendLog">;
+  runner: StepRunner;
+  journal: Journal | undefined;
+  signal: AbortSignal;
+  onProgress: (progress: Progress) => void;
+  onSettled: () => void;
+}
 
 /**
  * One claimed job from its start to its outcome in the database: runs the step, or
@@ -17,22 +30,33 @@ const DECLINED_DELAY_MS = 5_000;
 export async function attempt(
   job: ClaimedJob,
   step: Step | Declined,
-  { signal, onSettled, ...deps }: SettleDeps & { signal: AbortSignal; onSettled: () => void },
+  { runner, signal, onProgress, onSettled, ...deps }: AttemptDeps,
 ): Promise<void> {
   const { log, node } = deps;
-  const record = (outcome: Outcome, then?: () => void) =>
-    settle(job, outcome, deps)
-      .then(then)
-      .catch((error: unknown) => log.error({ err: error }, "attempt could not be settled"));
-
-  if ("declined" in step) {
-    const { declined: reason } = step;
-    log.warn({ reason }, "job declined");
-    await record({ outcome: "declined", reason, delayMs: DECLINED_DELAY_MS });
-    return;
+  const { id, fence, workflow } = job;
+  try {
+    if ("declined" in step) {
+      const { declined: reason } = step;
+      log.warn({ reason }, "job declined");
+      await settle({ id, fence, outcome: "declined", reason, delayMs: DECLINED_DELAY_MS }, deps);
+      return;
+    }
+    log.info({}, "step started");
+    const output = createAttemptLog({ node, id, fence }, deps);
+    const { write } = output;
+    const running = execute(runner, { job, step, node, signal, write, onProgress, log });
+    const outcome = await running.outcome;
+    if (outcome.outcome === "lost") {
+      log.warn({}, "lease was lost: the attempt settles nothing");
+      await output.end();
+    } else {
+      const settlement = { id, fence, ...outcome };
+      const entry = () => ({ node, workflow, step: job.step, settlement, log: output.unsent() });
+      await deliver({ sendLog: output.end, entry }, deps);
+      onSettled();
+    }
+    await running.ended;
+  } catch (error) {
+    log.error({ err: error }, "attempt could not be settled");
   }
-  log.info({}, "step started");
-  const { outcome, ended } = execute(job, step, { node, signal, log });
-  await record(await outcome, onSettled);
-  await ended;
 }

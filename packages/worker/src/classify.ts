@@ -11,11 +11,15 @@ export type Outcome = Unclaimed<Settlement> | { outcome: "lost" };
 /** 11.5 days: sql/settle_jobs.sql reads delays of up to nine digits. */
 const MAX_DELAY_MS = 999_999_999;
 
-/** What a failure means for the job. How many attempts are left is the database's business. */
-export function classify(error: unknown): Outcome {
+/**
+ * What a failure means for the job. How many attempts are left is the database's business.
+ *
+ * @param scrub - Hides secrets in what is kept of the error.
+ */
+export function classify(error: unknown, scrub?: (text: string) => string): Outcome {
   if (error instanceof LeaseLostError) return { outcome: "lost" };
   if (error instanceof ShutdownError) return { outcome: "released", reason: error.message };
-  const failed = { outcome: "failed", error: describeError(error) } as const;
+  const failed = { outcome: "failed", error: describeError(error, scrub) } as const;
   if (error instanceof InvalidResultError || isNonRetryable(error)) {
     return { ...failed, retryable: false };
   }

@@ -4,6 +4,7 @@ import { defineWorkflow, type Step } from "@loom/workflow";
 import { beforeEach, describe, expect, onTestFinished, test, vi } from "vitest";
 import { recordLog } from "../test/recorded-log.ts";
 import { createWorker } from "./create-worker.ts";
+import { createInlineRunner } from "./inline-runner.ts";
 
 const job: ClaimedJob = {
   id: 7,
@@ -60,6 +61,7 @@ function working({
     node: { name: "forge", capabilities: [] },
     queue,
     workflows: [workflow],
+    runner: createInlineRunner(),
     log,
     leaseMs,
   });

@@ -1,64 +1,30 @@
-import type { ClaimedJob, NodeReport, Queue } from "@loom/queue";
+import type { ClaimedJob } from "@loom/queue";
 import { workflowCapability } from "@loom/scheduler";
-import type { AnyWorkflow } from "@loom/workflow";
 import { onceAborted, within } from "./abort.ts";
 import { attempt } from "./attempt.ts";
 import { createBell } from "./bell.ts";
+import { replay } from "./deliver.ts";
 import { CancelledError, LeaseLostError, ShutdownError, SupersededError } from "./errors.ts";
-import { STUCK_AFTER_MS } from "./execute.ts";
 import { findStep } from "./find-step.ts";
-import type { Log } from "./log.ts";
+import { createLeaseClock } from "./lease-clock.ts";
 import { repeat } from "./repeat.ts";
+import type { Progress } from "./run-step.ts";
 import { NodeSession } from "./session.ts";
+import type { Worker, WorkerOptions, WorkerStatus } from "./worker.ts";
 
 /** How long steps may take to end after the last abort, and their outcomes to be settled. */
-const LAST_WORDS_MS = STUCK_AFTER_MS + 5_000;
+const LAST_WORDS_MS = 10_000;
 
-export interface WorkerOptions {
-  /** What the node is called and offers. Its workflows are added to its capabilities. */
-  node: Pick<NodeReport, "name" | "capabilities"> &
-    Partial<Pick<NodeReport, "agentVersion" | "tailnetAddress" | "doorbellPort" | "facts">>;
-  queue: Queue;
-  workflows: readonly AnyWorkflow[];
-  log: Log;
-  /** Steps at a time. Default 1. */
-  concurrency?: number;
-  /** How long the node may be silent before it may be declared dead. Default 45 000. */
-  leaseMs?: number;
-  /** Default: a third of the lease. */
-  heartbeatMs?: number;
-  /** How often to look for offers unasked. Default 5 000. */
-  pollMs?: number;
-  /** How long running steps may go on when the worker stops. Default 20 000. */
-  graceMs?: number;
-  /** Called after each settled attempt: a good moment to ring the hub. */
-  onSettled?: () => void;
-}
+/** How often to look whether a heartbeat is due: a timer alone stands still while the machine sleeps. */
+const LOOK_MS = 1_000;
 
-export interface Worker {
-  /**
-   * Claims and runs one round, and waits for it. For tests and scripts: without
-   * heartbeats, so steps have to be shorter than the lease, and one round at a time.
-   *
-   * @returns The number of jobs that were claimed.
-   * @throws As `run`, and QueueUnavailableError when the claim was not answered.
-   */
-  tick(): Promise<number>;
-  /**
-   * Works until the signal aborts: then starts nothing more, lets running steps go on
-   * for `graceMs`, and gives back what is left. Once in a worker's life.
-   *
-   * @throws SupersededError when another agent took over the node's name.
-   * @throws QueueAccessError, QueueSchemaError, QueueRequestError when the database
-   *   refuses this worker; steps that ran had their grace.
-   */
-  run(options: { signal: AbortSignal }): Promise<void>;
-  /** Looks for offers now. Harmless at any time. */
-  ring(): void;
-}
+/** A wall clock that is so much ahead of the timers means that the machine slept. */
+const SLEPT_MS = 5_000;
 
 interface Held {
   job: ClaimedJob;
+  startedAt: Date;
+  progress: Progress | null;
   stop: AbortController;
   /** Never fails. */
   ended: Promise<void>;
@@ -75,13 +41,16 @@ interface Held {
 export function createWorker(options: WorkerOptions): Worker {
   const {
     queue,
+    runner,
     log,
+    journal,
     concurrency = 1,
     leaseMs = 45_000,
     heartbeatMs = Math.floor(leaseMs / 3),
     pollMs = 5_000,
     graceMs = 20_000,
     onSettled = () => {},
+    wallClock = Date.now,
   } = options;
   if (heartbeatMs * 2 > leaseMs) {
     throw new RangeError(
@@ -104,17 +73,29 @@ export function createWorker(options: WorkerOptions): Worker {
   const giveUp = new AbortController();
   // Not by job: a job that was lost or retried may come back before its old attempt ended.
   const held = new Set<Held>();
+  const clock = createLeaseClock({ leaseMs, wall: wallClock });
   let isStopping = false;
+  let isDraining = false;
+  let isReplayed = journal === undefined;
+  let nodeStatus: WorkerStatus["nodeStatus"] = null;
+  let lastHeartbeatAt: Date | null = null;
 
   function start(job: ClaimedJob): Held {
     const stop = new AbortController();
     const { id: jobId, fence, runId, workflow, step, attempt: number } = job;
-    const chosen = isStopping
-      ? { declined: `${node.name} is stopping` }
-      : findStep(job, node, workflows);
+    const chosen =
+      isStopping || isDraining
+        ? { declined: `${node.name} takes no new jobs now` }
+        : findStep(job, node, workflows);
     const ended = attempt(job, chosen, {
       queue,
+      runner,
+      journal,
+      revalidate,
       node: node.name,
+      onProgress(progress) {
+        entry.progress = progress;
+      },
       signal: stop.signal,
       giveUp: giveUp.signal,
       onSettled,
@@ -123,7 +104,8 @@ export function createWorker(options: WorkerOptions): Worker {
       held.delete(entry);
       bell.ring();
     });
-    const entry = { job, stop, ended };
+    const startedAt = new Date(wallClock());
+    const entry: Held = { job, stop, ended, startedAt, progress: null };
     held.add(entry);
     return entry;
   }
@@ -141,7 +123,10 @@ export function createWorker(options: WorkerOptions): Worker {
   async function beat(): Promise<void> {
     // Only what was held before the question can be missing in the answer.
     const asked = [...held];
+    const askedAt = clock.now();
     const answer = await session.heartbeat();
+    clock.confirm(askedAt);
+    lastHeartbeatAt = new Date(wallClock());
     if (answer === null) return;
     if (answer.session === "lost") return onSessionLost();
     for (const { job, stop } of asked) {
@@ -149,12 +134,34 @@ export function createWorker(options: WorkerOptions): Worker {
         stop.abort(new LeaseLostError(job.id, "the database says that it is not held"));
       } else if (answer.cancel.includes(job.id)) stop.abort(new CancelledError());
     }
+    const before = nodeStatus ?? "active";
+    nodeStatus = answer.status;
+    if (before === nodeStatus) return;
+    log.info({ from: before, to: nodeStatus }, "the node's status was set");
+    bell.ring();
+  }
+
+  /** Before anything is written after a silence, asks what still holds. */
+  async function revalidate(): Promise<void> {
+    if (!clock.isDoubtful() || !session.isOpen) return;
+    log.warn({}, "the lease may have ended unnoticed: asking before anything is written");
+    await beat().catch((error: unknown) => {
+      // The heartbeats end the worker for it. What was done is offered all the same.
+      if (!(error instanceof SupersededError)) throw error;
+    });
   }
 
   /** Opens the session where needed and starts what it can claim. */
   async function claimOnce(): Promise<Held[]> {
-    await session.open();
-    const free = concurrency - held.size;
+    if (journal && !isReplayed) {
+      await replay(journal, { queue, log });
+      isReplayed = true;
+    }
+    await revalidate();
+    const askedAt = clock.now();
+    if (await session.open()) clock.confirm(askedAt);
+    const isOpenForWork = !isDraining && (nodeStatus ?? "active") === "active";
+    const free = isOpenForWork ? concurrency - held.size : 0;
     if (free <= 0) return [];
     const jobs = await session.claim(free);
     if (jobs !== null) return jobs.map(start);
@@ -162,8 +169,44 @@ export function createWorker(options: WorkerOptions): Worker {
     return [];
   }
 
+  /** Waits until the next heartbeat is due by either clock. */
+  async function untilDue(signal: AbortSignal): Promise<void> {
+    const never = createBell();
+    const lastAt = clock.now();
+    while (!signal.aborted) {
+      const { wall, monotonic } = clock.now();
+      const sleptMs = wall - lastAt.wall - (monotonic - lastAt.monotonic);
+      const leftMs = sleptMs > SLEPT_MS ? 0 : heartbeatMs - clock.msSince(lastAt);
+      if (sleptMs > SLEPT_MS) log.warn({ sleptMs }, "the machine slept, or its clock was set");
+      if (leftMs <= 0) return;
+      await never.wait(Math.min(leftMs, LOOK_MS), signal);
+    }
+  }
+
   return {
     ring: () => bell.ring(),
+
+    async drain() {
+      isDraining = true;
+      while (isDraining && held.size > 0) await Promise.all([...held].map(({ ended }) => ended));
+    },
+
+    resume() {
+      isDraining = false;
+      bell.ring();
+    },
+
+    status: () => ({
+      session:
+        session.epoch === undefined ? { state: "none" } : { state: "open", epoch: session.epoch },
+      nodeStatus,
+      isDraining: isDraining || isStopping,
+      lastHeartbeatAt,
+      jobs: [...held].map(({ job, startedAt, progress }) => {
+        const { id, fence, runId, workflow, step, attempt: number } = job;
+        return { id, fence, runId, workflow, step, attempt: number, startedAt, progress };
+      }),
+    }),
 
     async tick() {
       const started = await claimOnce();
@@ -171,13 +214,13 @@ export function createWorker(options: WorkerOptions): Worker {
       return started.length;
     },
 
-    async run({ signal }) {
+    async run({ signal, abortSignal = new AbortController().signal }) {
       const fault = new AbortController();
       const onFault = (error: unknown) => {
         if (error instanceof SupersededError) dropAll("another agent took over the node's name");
         fault.abort(error);
       };
-      const claiming = AbortSignal.any([signal, fault.signal]);
+      const claiming = AbortSignal.any([signal, abortSignal, fault.signal]);
       const claims = repeat(
         {
           round: async () => void (await claimOnce()),
@@ -187,11 +230,10 @@ export function createWorker(options: WorkerOptions): Worker {
       ).catch(onFault);
       // Heartbeats go on while running steps get their grace.
       const alive = new AbortController();
-      const pulse = createBell();
       const heartbeats = repeat(
         {
           round: async () => (session.isOpen ? beat() : undefined),
-          pause: () => pulse.wait(heartbeatMs, alive.signal),
+          pause: () => untilDue(alive.signal),
         },
         // Never slower than the lease asks for: when the database is back, so is its reaper.
         { signal: alive.signal, log: log.child({ loop: "heartbeat" }), maxDelayMs: heartbeatMs },
@@ -201,12 +243,13 @@ export function createWorker(options: WorkerOptions): Worker {
       isStopping = true;
       // A claim in flight may still bring jobs: they are given back, which takes a call each.
       const drained = claims.then(() => Promise.all([...held].map(({ ended }) => ended)));
-      await within(graceMs, drained);
+      await within(graceMs, Promise.race([drained, onceAborted(abortSignal)]));
       for (const { stop } of held) stop.abort(new ShutdownError());
       await within(LAST_WORDS_MS, drained);
       giveUp.abort();
       alive.abort();
       await heartbeats;
+      await runner.close();
       if (fault.signal.aborted) throw fault.signal.reason;
     },
   };

@@ -6,6 +6,7 @@ import { beforeEach, describe, expect, onTestFinished, test, vi } from "vitest";
 import { recordLog } from "../test/recorded-log.ts";
 import { LeaseLostError, ShutdownError } from "./errors.ts";
 import { execute } from "./execute.ts";
+import { createInlineRunner } from "./inline-runner.ts";
 
 const job: ClaimedJob = {
   id: 7,
@@ -28,7 +29,17 @@ function executing(run: (context: StepContext) => unknown) {
   if (!step) throw new Error("the workflow has no step");
   const stop = new AbortController();
   const log = recordLog();
-  return { stop, log, ...execute(job, step, { node: "forge", signal: stop.signal, log }) };
+  const output: string[] = [];
+  const attempt = execute(createInlineRunner(), {
+    job,
+    step,
+    node: "forge",
+    signal: stop.signal,
+    write: (text) => void output.push(text),
+    onProgress: () => {},
+    log,
+  });
+  return { stop, log, output, ...attempt };
 }
 
 /** Rejects when the signal aborts, as fetch does: with an error of its own. */

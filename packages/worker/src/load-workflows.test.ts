@@ -1,5 +1,6 @@
 import { mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
 import path from "node:path";
+import { pathToFileURL } from "node:url";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { loadWorkflows } from "./load-workflows.ts";
 
@@ -35,6 +36,13 @@ describe("loadWorkflows", () => {
     const loaded = await loadWorkflows(folder);
     expect(loaded.problems).toEqual([]);
     expect(namesOf(loaded)).toEqual(["from-folder", "from-file", "by-shape"]);
+    expect(loaded.modules).toEqual(
+      new Map([
+        ["from-folder", pathToFileURL(path.join(folder, "a/workflow.ts")).href],
+        ["from-file", pathToFileURL(path.join(folder, "b.ts")).href],
+        ["by-shape", pathToFileURL(path.join(folder, "c.mjs")).href],
+      ]),
+    );
   });
 
   test("leaves tests, declarations and other files alone", async () => {
@@ -69,7 +77,7 @@ describe("loadWorkflows", () => {
 
   test("reports a file without a workflow", async () => {
     const folder = await folderOf({ "empty.ts": "export const answer = 42;" });
-    expect(await loadWorkflows(folder)).toEqual({
+    expect(await loadWorkflows(folder)).toMatchObject({
       workflows: [],
       problems: [
         {
@@ -115,7 +123,7 @@ describe("loadWorkflows", () => {
 
   test("finds nothing in an empty folder, and rejects one that is not there", async () => {
     const folder = await folderOf({});
-    expect(await loadWorkflows(folder)).toEqual({ workflows: [], problems: [] });
+    expect(await loadWorkflows(folder)).toMatchObject({ workflows: [], problems: [] });
     await expect(loadWorkflows(path.join(folder, "none"))).rejects.toThrow("none");
   });
 });

@@ -1,12 +1,15 @@
 import { existsSync } from "node:fs";
 import { readdir } from "node:fs/promises";
 import path from "node:path";
-import { pathToFileURL } from "node:url";
+import { fileURLToPath, pathToFileURL } from "node:url";
 import type { AnyWorkflow } from "@loom/workflow";
+import { workflowsOf } from "./workflow-module.ts";
 
 export interface LoadedWorkflows {
   /** In the order of their files' names. */
   workflows: AnyWorkflow[];
+  /** The URL of the module of each workflow, by the workflow's name. */
+  modules: ReadonlyMap<string, string>;
   /** Files with something that could not be used, and what. The others count all the same. */
   problems: { file: string; problem: string }[];
 }
@@ -18,19 +21,25 @@ export interface LoadedWorkflows {
  * @throws When the folder cannot be read.
  */
 export async function loadWorkflows(folder: string): Promise<LoadedWorkflows> {
-  const found = new Map<string, { workflow: AnyWorkflow; file: string }>();
+  const files = await workflowFiles(folder);
+  return importWorkflows(files.map((file) => pathToFileURL(file).href));
+}
+
+/** Imports modules that export workflows, alone or in lists, such as `import.meta.resolve("@loom/workflows")`. */
+export async function importWorkflows(modules: readonly string[]): Promise<LoadedWorkflows> {
+  const found = new Map<string, { workflow: AnyWorkflow; module: string }>();
   const problems: LoadedWorkflows["problems"] = [];
-  for (const file of await workflowFiles(folder)) {
+  for (const module of modules) {
+    const file = module.startsWith("file:") ? fileURLToPath(module) : module;
     try {
-      const exports: Record<string, unknown> = await import(pathToFileURL(file).href);
-      const workflows = Object.values(exports).filter(isWorkflow);
+      const workflows = workflowsOf(await import(module));
       if (workflows.length === 0) throw new Error("exports no workflow made by defineWorkflow");
       for (const workflow of workflows) {
         const other = found.get(workflow.name);
-        if (!other) found.set(workflow.name, { workflow, file });
+        if (!other) found.set(workflow.name, { workflow, module });
         // The same one may be exported again, by a file that lists them for example.
         else if (other.workflow !== workflow) {
-          const problem = `workflow ${workflow.name} is defined in ${other.file} already`;
+          const problem = `workflow ${workflow.name} is defined in ${fileURLToPath(other.module)} already`;
           problems.push({ file, problem });
         }
       }
@@ -38,17 +47,12 @@ export async function loadWorkflows(folder: string): Promise<LoadedWorkflows> {
       problems.push({ file, problem: error instanceof Error ? error.message : String(error) });
     }
   }
-  return { workflows: [...found.values()].map(({ workflow }) => workflow), problems };
+  return {
+    workflows: [...found.values()].map(({ workflow }) => workflow),
+    modules: new Map([...found].map(([name, { module }]) => [name, module])),
+    problems,
+  };
 }
-
-// By its shape: the file may have imported a copy of @loom/workflow of its own.
-const isWorkflow = (value: unknown): value is AnyWorkflow =>
-  typeof value === "object" &&
-  value !== null &&
-  "name" in value &&
-  "version" in value &&
-  "steps" in value &&
-  Array.isArray(value.steps);
 
 const EXTENSIONS = [".ts", ".js", ".mjs"];
 

@@ -1,10 +1,15 @@
 import { randomUUID } from "node:crypto";
-import type { ClaimedJob, NodeReport, Queue, Session } from "@loom/queue";
+import type { ClaimedJob, Node, NodeReport, Queue, Session } from "@loom/queue";
 import { SupersededError } from "./errors.ts";
 
 /** What a heartbeat brought. `lost`: the session ended; nothing that was held is held any more. */
 export type Beat =
-  | { session: "live"; held: ReadonlyMap<number, number>; cancel: readonly number[] }
+  | {
+      session: "live";
+      status: Node["status"];
+      held: ReadonlyMap<number, number>;
+      cancel: readonly number[];
+    }
   | { session: "lost" };
 
 /**
@@ -27,16 +32,22 @@ export class NodeSession {
     this.#report = { ...report, incarnation: randomUUID() };
   }
 
+  /** Undefined until it is open. */
+  get epoch(): number | undefined {
+    return this.#epoch;
+  }
+
   get isOpen(): boolean {
     return this.#epoch !== undefined;
   }
 
   /** Says hello, unless the session is open. Jobs of older sessions of this node go back. */
-  async open(): Promise<void> {
-    if (this.isOpen) return;
+  async open(): Promise<boolean> {
+    if (this.isOpen) return false;
     const { epoch } = await this.#queue.hello(this.#report);
     this.#epoch = epoch;
     this.#seq = 1;
+    return true;
   }
 
   /**
@@ -54,7 +65,7 @@ export class NodeSession {
       return { session: "lost" };
     }
     const held = new Map(answer.held.map(({ id, fence }) => [id, fence]));
-    return { session: "live", held, cancel: answer.cancel };
+    return { session: "live", status: answer.status, held, cancel: answer.cancel };
   }
 
   /**

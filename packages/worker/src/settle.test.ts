@@ -1,5 +1,4 @@
 import {
-  type ClaimedJob,
   QueueRequestError,
   QueueUnavailableError,
   type Settlement,
@@ -9,15 +8,15 @@ import { beforeEach, describe, expect, onTestFinished, test, vi } from "vitest";
 import { recordLog } from "../test/recorded-log.ts";
 import { settle } from "./settle.ts";
 
-const job = { id: 7, fence: 2 } as ClaimedJob;
 const unavailable = new QueueUnavailableError("loom_settle_jobs", "network", "refused");
-const succeeded = { outcome: "succeeded", result: null } as const;
+const succeeded = { id: 7, fence: 2, outcome: "succeeded", result: null } as const;
 
 /** Settles with a queue that answers what it is told, call by call. */
 function settling(answers: (SettlementAnswer["answer"] | Error)[]) {
   const items: Settlement[] = [];
   const giveUp = new AbortController();
   const log = recordLog();
+  const revalidate = async () => {};
   const queue = {
     settle: async (_: string, [item]: Settlement[]) => {
       if (!item) throw new Error("nothing to settle");
@@ -27,7 +26,12 @@ function settling(answers: (SettlementAnswer["answer"] | Error)[]) {
       return [{ id: item.id, fence: item.fence, answer, state: null }];
     },
   };
-  return { items, giveUp, log, deps: { queue, node: "forge", giveUp: giveUp.signal, log } };
+  return {
+    items,
+    giveUp,
+    log,
+    deps: { queue, node: "forge", revalidate, giveUp: giveUp.signal, log },
+  };
 }
 
 beforeEach(() => {
@@ -40,13 +44,13 @@ beforeEach(() => {
 describe("settle", () => {
   test("writes the outcome with the claim's fence", async () => {
     const { items, deps } = settling(["accepted"]);
-    await settle(job, succeeded, deps);
-    expect(items).toEqual([{ id: 7, fence: 2, ...succeeded }]);
+    await settle(succeeded, deps);
+    expect(items).toEqual([succeeded]);
   });
 
   test("tries again until it is answered, and leaves no timer", async () => {
     const { items, deps } = settling([unavailable, unavailable, unavailable, "duplicate"]);
-    const done = settle(job, succeeded, deps);
+    const done = settle(succeeded, deps);
     await vi.runAllTimersAsync();
     await done;
     expect(items).toHaveLength(4);
@@ -55,7 +59,7 @@ describe("settle", () => {
 
   test("stops trying when told so", async () => {
     const { items, giveUp, log, deps } = settling([]);
-    const done = settle(job, succeeded, deps);
+    const done = settle(succeeded, deps);
     await vi.advanceTimersByTimeAsync(60_000);
     const tries = items.length;
     expect(tries).toBeGreaterThan(3);
@@ -68,19 +72,13 @@ describe("settle", () => {
   test("tries once although it was told to stop before", async () => {
     const { items, giveUp, deps } = settling(["accepted"]);
     giveUp.abort();
-    await settle(job, succeeded, deps);
+    await settle(succeeded, deps);
     expect(items).toHaveLength(1);
-  });
-
-  test("writes nothing for a lost lease", async () => {
-    const { items, deps } = settling([]);
-    await settle(job, { outcome: "lost" }, deps);
-    expect(items).toEqual([]);
   });
 
   test.for(["stale", "unknown"] as const)("takes %s for an answer", async (answer) => {
     const { items, log, deps } = settling([answer]);
-    await settle(job, succeeded, deps);
+    await settle(succeeded, deps);
     expect(items).toHaveLength(1);
     expect(log.lines).toMatchObject([{ level: "warn", facts: { answer } }]);
   });
@@ -89,7 +87,7 @@ describe("settle", () => {
     "fails the job, once, when its outcome is answered %s",
     async (answer) => {
       const { items, deps } = settling([answer, answer]);
-      await settle(job, succeeded, deps);
+      await settle(succeeded, deps);
       expect(items).toMatchObject([
         succeeded,
         { outcome: "failed", retryable: false, error: { code: "OUTCOME_REFUSED" } },
@@ -100,6 +98,6 @@ describe("settle", () => {
   test("throws what trying again cannot help", async () => {
     const refused = new QueueRequestError("settle", { code: "INVALID_ARGUMENT", message: "no" });
     const { deps } = settling([refused]);
-    await expect(settle(job, succeeded, deps)).rejects.toBe(refused);
+    await expect(settle(succeeded, deps)).rejects.toBe(refused);
   });
 });

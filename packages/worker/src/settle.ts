@@ -1,16 +1,20 @@
-import { type ClaimedJob, type Queue, QueueUnavailableError, type Settlement } from "@loom/queue";
+import { type Queue, QueueUnavailableError, type Settlement } from "@loom/queue";
 import { reconnectDelayMs } from "./backoff.ts";
 import { createBell } from "./bell.ts";
-import type { Outcome } from "./classify.ts";
 import type { Log } from "./log.ts";
 
 export interface SettleDeps {
   queue: Pick<Queue, "settle">;
   node: string;
+  /** Makes sure that the lease was not lost unnoticed; fails when the database does not answer. */
+  revalidate: () => Promise<void>;
   /** Ends the trying; the job then goes back when the lease ends. */
   giveUp: AbortSignal;
   log: Log;
 }
+
+/** What became of an outcome. */
+export type Settled = "recorded" | "refused" | "unanswered";
 
 /**
  * Writes an attempt's outcome down, again and again until it is answered: repeating
@@ -18,38 +22,41 @@ export interface SettleDeps {
  *
  * @throws What the queue throws, unless it is that nobody answered.
  */
-export async function settle(job: ClaimedJob, outcome: Outcome, deps: SettleDeps): Promise<void> {
-  if (outcome.outcome === "lost") {
-    deps.log.warn({}, "lease was lost: the attempt settles nothing");
-    return;
-  }
-  const answer = await untilAnswered({ id: job.id, fence: job.fence, ...outcome }, deps);
-  if (answer !== "too_large" && answer !== "invalid") return;
+export async function settle(item: Settlement, deps: SettleDeps): Promise<Settled> {
+  const answer = await untilAnswered(item, deps);
+  if (answer !== "too_large" && answer !== "invalid") return toSettled(answer);
   // The job is still this node's, and nobody else would end it before its deadline.
+  const { id, fence, outcome } = item;
   const error = {
     name: "OutcomeRefusedError",
     code: "OUTCOME_REFUSED",
-    message: `the attempt ${outcome.outcome}, which the database cannot record: ${answer}`,
+    message: `the attempt ${outcome}, which the database cannot record: ${answer}`,
   };
-  await untilAnswered(
-    { id: job.id, fence: job.fence, outcome: "failed", error, retryable: false },
-    deps,
-  );
+  await untilAnswered({ id, fence, outcome: "failed", error, retryable: false }, deps);
+  return "refused";
 }
+
+function toSettled(answer: string | undefined): Settled {
+  if (answer === undefined) return "unanswered";
+  return isRecorded(answer) ? "recorded" : "refused";
+}
+
+const isRecorded = (answer: string): boolean =>
+  answer === "accepted" || answer === "salvaged" || answer === "duplicate";
 
 async function untilAnswered(
   item: Settlement,
-  { queue, node, giveUp, log }: SettleDeps,
+  { queue, node, revalidate, giveUp, log }: SettleDeps,
 ): Promise<string | undefined> {
   const { outcome } = item;
   const never = createBell();
   let failures = 0;
   do {
     try {
+      await revalidate();
       const [settled] = await queue.settle(node, [item]);
-      const answer = settled?.answer;
-      const isRecorded = answer === "accepted" || answer === "salvaged" || answer === "duplicate";
-      if (isRecorded) log.info({ outcome, answer }, "attempt settled");
+      const answer = settled?.answer ?? "unknown";
+      if (isRecorded(answer)) log.info({ outcome, answer }, "attempt settled");
       else log.warn({ outcome, answer }, "settle was refused");
       return answer;
     } catch (error) {

@@ -1,7 +1,7 @@
 import type { Queue } from "@loom/queue";
 import { databaseTest } from "@loom/queue/testing";
 import { planRun } from "@loom/scheduler";
-import { createWorker, type Worker, type WorkerOptions } from "@loom/worker";
+import { createInlineRunner, createWorker, type Worker, type WorkerOptions } from "@loom/worker";
 import {
   type AnyWorkflow,
   defineWorkflow,
@@ -28,6 +28,8 @@ export const test = databaseTest
     const worker = createWorker({
       node: { name: "forge", capabilities: ["docker"] },
       queue,
+      // Steps that a test shares variables with have to be in its process.
+      runner: createInlineRunner(),
       log,
       // A stopped worker waits for nobody, unless the test is about that.
       graceMs: 0,

@@ -1,0 +1,90 @@
+import type { LogChunk, Queue } from "@loom/queue";
+import { within } from "./abort.ts";
+import type { Journal, JournalEntry } from "./journal.ts";
+import type { Log } from "./log.ts";
+import { type SettleDeps, type Settled, settle } from "./settle.ts";
+
+/** An outcome that was not answered for so long is written to disk. A database that is there is quicker. */
+const JOURNAL_AFTER_MS = 250;
+
+/**
+ * Brings an attempt's outcome to the database, however long it is away; its output first. Meanwhile the
+ * outcome is on disk, for the next start of the agent.
+ *
+ * @param sendLog - Sends the rest of the output.
+ * @param entry - What is to be kept on disk, as things are now.
+ */
+export async function deliver(
+  { sendLog, entry }: { sendLog: () => Promise<void>; entry: () => JournalEntry },
+  { journal, ...deps }: SettleDeps & { journal: Journal | undefined },
+): Promise<Settled> {
+  const delivering = sendLog().then(() => settle(entry().settlement, deps));
+  if (!journal) return delivering;
+  let settled: Settled | undefined;
+  // Whoever awaits it gets the error.
+  const noted = delivering.then(
+    (answer) => {
+      settled = answer;
+    },
+    () => {},
+  );
+  await within(JOURNAL_AFTER_MS, noted);
+  const written = settled === undefined ? keep(journal, entry(), deps.log) : undefined;
+  try {
+    settled = await delivering;
+  } finally {
+    await written;
+  }
+  if (settled === "recorded") {
+    if (written) await journal.remove(entry());
+  } else if (settled === "refused") {
+    await journal
+      .refuse(entry(), "refused")
+      .catch((error: unknown) => deps.log.error({ err: error }, "refused work could not be kept"));
+  }
+  return settled;
+}
+
+/** Without a journal that can be written, the outcome is still in memory, and goes on being offered. */
+const keep = (journal: Journal, entry: JournalEntry, log: Log): Promise<void> =>
+  journal.write(entry).then(
+    () => log.warn({}, "outcome is kept in the journal until the database answers"),
+    (error: unknown) =>
+      log.error({ err: error }, "outcome is in memory only: it would be lost with the agent"),
+  );
+
+/**
+ * Brings what an earlier start of the agent left in its journal to the database, under the claims
+ * that it had. Before the new start says hello: that gives those jobs away.
+ *
+ * @throws QueueUnavailableError when the database does not answer; what is left stays in the journal.
+ */
+export async function replay(
+  journal: Journal,
+  { queue, log }: { queue: Pick<Queue, "settle" | "appendLog">; log: Log },
+): Promise<void> {
+  for (const entry of await journal.read()) {
+    const { node, workflow, step, settlement, log: chunks } = entry;
+    const { id, fence } = settlement;
+    const itsLog = log.child({ jobId: id, fence, workflow, step });
+    itsLog.info({}, "replaying an outcome from the journal");
+    await appendLog(queue, { node, id, fence }, chunks);
+    // One try: whoever calls tries again.
+    const [settled] = await queue.settle(node, [settlement]);
+    const answer = settled?.answer ?? "unknown";
+    itsLog.info({ answer }, "outcome replayed");
+    if (answer === "accepted" || answer === "salvaged" || answer === "duplicate") {
+      await journal.remove(entry);
+    } else await journal.refuse(entry, answer);
+  }
+}
+
+async function appendLog(
+  queue: Pick<Queue, "appendLog">,
+  claim: { node: string; id: number; fence: number },
+  chunks: readonly LogChunk[],
+): Promise<void> {
+  for (const chunk of chunks) {
+    if ((await queue.appendLog(claim, [chunk])) !== "accepted") return;
+  }
+}

@@ -1,0 +1,96 @@
+// The program of a step's process: runs one step after the other, as it is told.
+import path from "node:path";
+import { fileURLToPath } from "node:url";
+import { Worker } from "node:worker_threads";
+import { classify } from "./classify.ts";
+import { runStep } from "./run-step.ts";
+import { createScrubber } from "./secrets.ts";
+import {
+  type AbortReason,
+  endOfOutput,
+  type FromStep,
+  MARK_VARIABLE,
+  type StepProcessSettings,
+  type ToStep,
+} from "./step-message.ts";
+import { workflowsOf } from "./workflow-module.ts";
+
+const settings = JSON.parse(process.argv[2] ?? "") as StepProcessSettings;
+const send = process.send?.bind(process) ?? (() => process.exit(1));
+// The channel is ours: what a step would send there is nobody's business.
+delete process.send;
+
+const say = (message: FromStep) => void send(message);
+
+// One way out for both, so that what a step writes stays in order. What Node itself has to say
+// when it ends still goes the other way.
+const writeError = process.stderr.write.bind(process.stderr);
+process.stderr.write = process.stdout.write.bind(process.stdout);
+
+const watchdog = new Worker(
+  new URL(`./watchdog${path.extname(fileURLToPath(import.meta.url))}`, import.meta.url),
+  { workerData: { memoryMb: settings.memoryMb }, execArgv: [] },
+);
+watchdog.unref();
+
+const imported = import(settings.module);
+// Whoever runs a step of it gets the error.
+imported.catch(() => {});
+
+let stop = new AbortController();
+let current: { mark: string; scrub: (text: string) => string } | undefined;
+
+process.on("message", (message: ToStep) => {
+  if (message.type === "abort") stop.abort(toError(message.reason));
+  else void run(message);
+});
+
+// Thrown where nobody catches it: by a timer or an event of the step's, or of an earlier one's.
+process.on("uncaughtException", (error) => {
+  if (!current) process.exit(1);
+  const { mark, scrub } = current;
+  end(mark, { type: "ended", outcome: classify(error, scrub), isBroken: true });
+});
+
+async function run(order: Extract<ToStep, { type: "run" }>): Promise<void> {
+  const { job, node, mark, secrets, commandGraceMs } = order;
+  const { scrub } = createScrubber(secrets);
+  stop = new AbortController();
+  current = { mark, scrub };
+  // Every program that the step starts inherits it.
+  process.env[MARK_VARIABLE] = mark;
+  const outcome = await runStep({ run: async (context) => (await find(job)).run(context) }, job, {
+    node,
+    signal: stop.signal,
+    commandGraceMs,
+    write: (output) => void process.stdout.write(output),
+    onProgress: (progress) => say({ type: "progress", progress }),
+    onGroup(group, isAlive) {
+      say({ type: "group", group, isAlive });
+      watchdog.postMessage({ group, isAlive });
+    },
+    scrub,
+  });
+  end(mark, { type: "ended", outcome, isBroken: false });
+}
+
+function end(mark: string, message: FromStep): void {
+  if (current?.mark !== mark) return;
+  current = undefined;
+  // Both are written before this goes on (Node writes to pipes at once), so that the agent
+  // has read all of the step's output when it has read these.
+  process.stdout.write(endOfOutput(mark));
+  writeError(endOfOutput(mark));
+  say(message);
+}
+
+async function find(job: { workflow: string; step: string }) {
+  const workflow = workflowsOf(await imported).find(({ name }) => name === job.workflow);
+  const step = workflow?.steps.find(({ name }) => name === job.step);
+  if (!step)
+    throw new Error(`${settings.module} has no step ${job.step} in ${job.workflow} any more`);
+  return step;
+}
+
+const toError = ({ name, code, message }: AbortReason): Error =>
+  Object.assign(new Error(message), { name, code });
