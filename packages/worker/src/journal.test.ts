@@ -1,0 +1,96 @@
+import { mkdtemp, readdir, readFile, rm, truncate, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { describe, expect, onTestFinished, test } from "vitest";
+import { recordLog } from "../test/recorded-log.ts";
+import { type JournalEntry, openJournal } from "./journal.ts";
+
+const entry = (id: number, result: string | null = null): JournalEntry => ({
+  node: "forge",
+  workflow: "deploy",
+  step: "build",
+  settlement: { id, fence: 1, outcome: "succeeded", result },
+  log: [{ start: 0, chunk: "built\n" }],
+});
+
+async function makeFolder(): Promise<string> {
+  const folder = await mkdtemp(path.join(tmpdir(), "loom-journal-"));
+  onTestFinished(() => rm(folder, { recursive: true }));
+  return folder;
+}
+
+async function opened() {
+  const folder = await makeFolder();
+  const log = recordLog();
+  return { folder, log, journal: await openJournal(folder, { log }) };
+}
+
+describe("openJournal", () => {
+  test("gives back what was written, oldest first, also to the next start", async () => {
+    const { folder, log, journal } = await opened();
+    const entries = [entry(9, "\u0000 漢 \u2028\n"), entry(2), entry(11)];
+    for (const one of entries) await journal.write(one);
+    expect(await (await openJournal(folder, { log })).read()).toEqual(entries);
+    await journal.remove(entry(2));
+    expect((await journal.read()).map(({ settlement }) => settlement.id)).toEqual([9, 11]);
+  });
+
+  test("forgets what was not written", async () => {
+    const { journal } = await opened();
+    await journal.remove(entry(1));
+    expect(await journal.read()).toEqual([]);
+  });
+
+  test.for([
+    { title: "cut short", damage: (file: string) => truncate(file, 100) },
+    { title: "empty", damage: (file: string) => truncate(file, 0) },
+    {
+      title: "changed",
+      damage: async (file: string) =>
+        writeFile(file, (await readFile(file, "utf8")).replace("build", "biuld")),
+    },
+    { title: "something else", damage: (file: string) => writeFile(file, "{}\n") },
+  ])("puts an entry aside that is $title, says so, and reads the others", async ({ damage }) => {
+    const { folder, log, journal } = await opened();
+    await journal.write(entry(1));
+    await journal.write(entry(2));
+    await damage(path.join(folder, "1-1.json"));
+    expect(await journal.read()).toEqual([entry(2)]);
+    expect(log.lines).toMatchObject([
+      { level: "warn", facts: { file: path.join(folder, "refused", "1-1.json") } },
+    ]);
+    expect(await readdir(path.join(folder, "refused"))).toEqual(["1-1.json"]);
+  });
+
+  test("does not take for an entry what was not finished", async () => {
+    const { folder, journal } = await opened();
+    await writeFile(path.join(folder, "1-1.json.part"), "half");
+    expect(await journal.read()).toEqual([]);
+    await journal.write(entry(1));
+    expect(await journal.read()).toEqual([entry(1)]);
+  });
+
+  test("keeps what was refused, the newest hundred of it", async () => {
+    const { folder, log, journal } = await opened();
+    for (let id = 1; id <= 103; id += 1) await journal.refuse(entry(id), "stale");
+    const kept = await readdir(path.join(folder, "refused"));
+    expect(kept).toHaveLength(100);
+    expect(kept).toContain("103-1.json");
+    expect(await journal.read()).toEqual([]);
+    expect(log.lines[0]).toMatchObject({
+      level: "warn",
+      facts: { reason: "stale", step: "build" },
+    });
+  });
+
+  test("says at once that it cannot write, where, and what to do", async () => {
+    const folder = await makeFolder();
+    const file = path.join(folder, "file");
+    await writeFile(file, "");
+    await expect(openJournal(file, { log: recordLog() })).rejects.toMatchObject({
+      code: "JOURNAL_UNWRITABLE",
+      folder: file,
+      message: expect.stringContaining("free disk space, or give the agent a folder"),
+    });
+  });
+});

@@ -1,0 +1,71 @@
+import { describe, expect, test } from "vitest";
+import { createScrubber, secretsOf } from "./secrets.ts";
+
+describe("secretsOf", () => {
+  test.for([
+    { name: "API_TOKEN", isSecret: true },
+    { name: "AWS_SECRET_ACCESS_KEY", isSecret: true },
+    { name: "DB_PASSWORD", isSecret: true },
+    { name: "github_pat", isSecret: true },
+    { name: "OPENAI_API_KEY", isSecret: true },
+    { name: "PATH", isSecret: false },
+    { name: "PWD", isSecret: false },
+    { name: "KEYBOARD", isSecret: false },
+    { name: "TOKENIZERS_PARALLELISM", isSecret: false },
+  ])("$name: $isSecret", ({ name, isSecret }) => {
+    expect(secretsOf({ [name]: "the-value" })).toEqual(isSecret ? ["the-value"] : []);
+  });
+
+  test("finds passwords in addresses", () => {
+    expect(secretsOf({ CACHE: "redis://user:p%40ssword@host:6379/0" })).toEqual([
+      "p%2540ssword",
+      "p%40ssword",
+      "p@ssword",
+    ]);
+  });
+
+  test("knows how a value looks in JSON and in a URL, and leaves short ones alone", () => {
+    const value = 'a "quoted"\nkey';
+    expect(secretsOf({ MY_KEY: value, PIN_PASS: "12345", NO_KEY: undefined })).toEqual(
+      expect.arrayContaining([value, 'a \\"quoted\\"\\nkey', "a%20%22quoted%22%0Akey"]),
+    );
+    expect(secretsOf({ PIN_PASS: "12345" })).toEqual([]);
+  });
+});
+
+describe("createScrubber", () => {
+  test("hides nothing where there is no secret", () => {
+    expect(createScrubber([]).scrub("text $^ {}")).toBe("text $^ {}");
+  });
+
+  test("takes a secret literally", () => {
+    expect(createScrubber(["a.c+(d)"]).scrub("abc+(d) a.c+(d)")).toBe("abc+(d) ***");
+  });
+
+  test("hides the longest of several that begin alike, however the text is cut", () => {
+    const { stream } = createScrubber(["secret-long", "secret"]);
+    const { push, end } = stream();
+    expect(push("secret") + push("-lo") + push("ng secret") + push("s") + end()).toBe("*** ***s");
+  });
+
+  test("does not hold back what cannot be the beginning of a secret", () => {
+    const { push } = createScrubber(["secret"]).stream();
+    expect(push("building …\n")).toBe("building …\n");
+    expect(push("a sec")).toBe("a ");
+    expect(push("ond")).toBe("second");
+  });
+
+  // Cut anywhere, a stream gives what the whole text gives.
+  test("hides the same in every cut of a text", () => {
+    const secrets = ["abcabd", "cabd-x", "zzzzzz"];
+    const { scrub, stream } = createScrubber(secrets);
+    const text = "ab abcabd abcab cabd-x zzzzzzz abcabcabd zzzzz abcabd";
+    for (let first = 0; first <= text.length; first += 1) {
+      for (let second = first; second <= text.length; second += 1) {
+        const { push, end } = stream();
+        const parts = [text.slice(0, first), text.slice(first, second), text.slice(second)];
+        expect(parts.map(push).join("") + end()).toBe(scrub(text));
+      }
+    }
+  });
+});
