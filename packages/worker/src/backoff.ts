@@ -3,8 +3,8 @@ const MAX_MS = 15_000;
 
 /**
  * How long to wait after `failures` calls in a row that the database did not answer:
- * exponential, and half of it random, so that nodes that lost it together do not come
- * back together.
+ * anything up to a limit that doubles ("full jitter"), so that nodes that lost it together
+ * do not come back together.
  */
 export function reconnectDelayMs(
   failures: number,
@@ -13,5 +13,5 @@ export function reconnectDelayMs(
     random = Math.random,
   }: { maxMs?: number | undefined; random?: () => number } = {},
 ): number {
-  return Math.min(maxMs, FIRST_MS * 2 ** (failures - 1)) * (0.5 + random() / 2);
+  return Math.min(maxMs, FIRST_MS * 2 ** (failures - 1)) * random();
 }

@@ -91,6 +91,13 @@ export async function jobOf(queue: Queue, runId: string) {
   return job;
 }
 
+/** The output of the run's only job, as the queue has it. */
+export async function recordedIn(queue: Queue, runId: string): Promise<string> {
+  const { id } = await jobOf(queue, runId);
+  const { chunks } = await queue.readLog(id);
+  return chunks.map(({ chunk }) => chunk).join("");
+}
+
 /** A promise that others resolve. */
 export function deferred<Value = void>() {
   let resolve = (_: Value) => {};

@@ -1,0 +1,105 @@
+import { randomUUID } from "node:crypto";
+import { readdirSync } from "node:fs";
+import path from "node:path";
+import type { Queue } from "@loom/queue";
+import { planRun } from "@loom/scheduler";
+import { describe, expect } from "vitest";
+import { makeFolders, startAgentProcess, startCable } from "./agent-process.ts";
+import { over, recordedIn, test } from "./fixtures.ts";
+import { patient } from "./workflows/patient.ts";
+
+/** A step that ended while the database was away, and whose outcome is on disk. */
+async function stranded({
+  database,
+  queue,
+}: {
+  database: { url: string; serviceKey: string };
+  queue: Queue;
+}) {
+  const cable = await startCable(database.url);
+  const folders = makeFolders();
+  const settings = {
+    url: cable.url,
+    key: database.serviceKey,
+    journal: folders.journal,
+    leaseMs: 45_000,
+    concurrency: 1,
+  };
+  const agent = startAgentProcess(settings);
+  const { runId } = await queue.startRun(planRun(patient, { input: { folder: folders.folder } }));
+  const pid = await folders.stepStarted();
+  cable.cut();
+  folders.letGo();
+  await agent.said("outcome is kept in the journal until the database answers");
+  return { agent, settings, runId, pid, cable, ...folders };
+}
+
+const entries = (journal: string) => readdirSync(journal).filter((name) => name.endsWith(".json"));
+
+describe("while the database is away", () => {
+  test("a step finishes, and its outcome and output arrive when the database is back", async ({
+    queue,
+    database,
+  }) => {
+    const { runId, pid, cable, journal } = await stranded({ database, queue });
+    expect(entries(journal)).toHaveLength(1);
+    expect(await queue.getRun(runId)).toMatchObject({ status: "running" });
+    cable.mend();
+    expect(await over(queue, runId)).toMatchObject({
+      jobs: [{ state: "succeeded", crashRestarts: 0, result: { attempt: 1, pid } }],
+    });
+    expect(await recordedIn(queue, runId)).toMatch(/work has begun.*work is done/s);
+    await expect.poll(() => entries(journal)).toEqual([]);
+  });
+
+  test("the outcome survives the agent, and is recorded for the attempt that it is of", async ({
+    queue,
+    database,
+  }) => {
+    const { agent, settings, runId, pid, cable, journal } = await stranded({ database, queue });
+    agent.child.kill("SIGKILL");
+    await agent.exited;
+    cable.mend();
+    const next = startAgentProcess(settings);
+    expect(await over(queue, runId)).toMatchObject({
+      jobs: [{ state: "succeeded", crashRestarts: 0, result: { attempt: 1, pid } }],
+    });
+    expect(await recordedIn(queue, runId)).toMatch(/work has begun.*work is done/s);
+    await expect.poll(() => entries(journal)).toEqual([]);
+    expect(next.lines).toContainEqual(
+      expect.objectContaining({ message: "outcome replayed", answer: "accepted" }),
+    );
+  });
+
+  test("an outcome that comes too late is refused, kept as evidence, and told", async ({
+    queue,
+    database,
+  }) => {
+    const { agent, settings, runId, cable, journal } = await stranded({ database, queue });
+    agent.child.kill("SIGKILL");
+    await agent.exited;
+    // Another start of the node has the job by now.
+    const report = {
+      name: "forge",
+      incarnation: randomUUID(),
+      leaseMs: 45_000,
+      capabilities: [],
+      slots: 1,
+    };
+    const { epoch } = await queue.hello(report);
+    const answer = await queue.claim({ node: "forge", epoch }, { seq: 1, limit: 1 });
+    expect(answer).toMatchObject({ jobs: [{ fence: 2 }] });
+    cable.mend();
+    const next = startAgentProcess(settings);
+    await next.said("work that was done does not count: kept as evidence");
+    expect(next.lines).toContainEqual(
+      expect.objectContaining({ message: "outcome replayed", answer: "stale" }),
+    );
+    expect(entries(path.join(journal, "refused"))).toHaveLength(1);
+    expect(entries(journal)).toEqual([]);
+    // And the agent works.
+    expect(await over(queue, runId)).toMatchObject({
+      jobs: [{ state: "succeeded", result: { attempt: 1 } }],
+    });
+  });
+});
