@@ -87,7 +87,15 @@ export function createWorker(options: WorkerOptions): Worker {
       isStopping || isDraining
         ? { declined: `${node.name} takes no new jobs now` }
         : findStep(job, node, workflows);
-    const ended = attempt(job, chosen, {
+    const entry: Held = {
+      job,
+      stop,
+      startedAt: new Date(wallClock()),
+      progress: null,
+      ended: Promise.resolve(),
+    };
+    held.add(entry);
+    entry.ended = attempt(job, chosen, {
       queue,
       runner,
       journal,
@@ -104,9 +112,6 @@ export function createWorker(options: WorkerOptions): Worker {
       held.delete(entry);
       bell.ring();
     });
-    const startedAt = new Date(wallClock());
-    const entry: Held = { job, stop, ended, startedAt, progress: null };
-    held.add(entry);
     return entry;
   }
 

@@ -18,8 +18,10 @@ export async function deliver(
   { sendLog, entry }: { sendLog: () => Promise<void>; entry: () => JournalEntry },
   { journal, ...deps }: SettleDeps & { journal: Journal | undefined },
 ): Promise<Settled> {
-  const delivering = sendLog().then(() => settle(entry().settlement, deps));
-  if (!journal) return delivering;
+  const { settlement } = entry();
+  const delivering = sendLog().then(() => settle(settlement, deps));
+  // What was only given back is given back by the next start as well.
+  if (!journal || settlement.outcome === "released") return delivering;
   let settled: Settled | undefined;
   // Whoever awaits it gets the error.
   const noted = delivering.then(

@@ -30,7 +30,7 @@ export interface Journal {
   remove(entry: JournalEntry): Promise<void>;
   /** Keeps an entry aside as evidence of work that was done and did not count. */
   refuse(entry: JournalEntry, reason: string): Promise<void>;
-  /** All entries, oldest first. What cannot be read is put aside. */
+  /** All entries; their order says nothing. What cannot be read is put aside. */
   read(): Promise<JournalEntry[]>;
 }
 
@@ -53,8 +53,7 @@ export async function openJournal(folder: string, { log }: { log: Log }): Promis
   async function putAside(name: string, facts: object, message: string): Promise<void> {
     await rename(path.join(folder, name), path.join(refused, name));
     log.warn({ ...facts, file: path.join(refused, name) }, message);
-    const names = await byAge(refused);
-    for (const old of names.slice(0, -MAX_REFUSED)) await rm(path.join(refused, old));
+    for (const old of await tooMany(refused)) await rm(path.join(refused, old));
   }
 
   const journal: Journal = {
@@ -77,7 +76,7 @@ export async function openJournal(folder: string, { log }: { log: Log }): Promis
     },
     async read() {
       const entries: JournalEntry[] = [];
-      for (const name of await byAge(folder)) {
+      for (const name of await entriesOf(folder)) {
         const entry = unseal(await readFile(path.join(folder, name), "utf8"));
         if (entry) entries.push(entry);
         else await putAside(name, {}, "an entry of the journal is damaged: put aside");
@@ -104,13 +103,19 @@ function unseal(text: string): JournalEntry | undefined {
 
 const digestOf = (json: string): string => createHash("sha256").update(json).digest("hex");
 
-/** Names of the entries of a folder, oldest first. */
-async function byAge(folder: string): Promise<string[]> {
-  const names = (await readdir(folder)).filter((name) => name.endsWith(".json"));
+const entriesOf = async (folder: string): Promise<string[]> =>
+  (await readdir(folder)).filter((name) => name.endsWith(".json"));
+
+/** The oldest of what was refused, as far as it is too much to keep. */
+async function tooMany(refused: string): Promise<string[]> {
   const ages = await Promise.all(
-    names.map(async (name) => ({ name, at: (await stat(path.join(folder, name))).mtimeMs })),
+    (await entriesOf(refused)).map(async (name) => {
+      const { mtimeMs } = await stat(path.join(refused, name));
+      return { name, mtimeMs };
+    }),
   );
-  return ages.sort((one, other) => one.at - other.at).map(({ name }) => name);
+  ages.sort((one, other) => one.mtimeMs - other.mtimeMs);
+  return ages.slice(0, -MAX_REFUSED).map(({ name }) => name);
 }
 
 /** Writes a file, whole or not at all, and waits until the disk has it. */
