@@ -1,5 +1,4 @@
 import { fork } from "node:child_process";
-import { once } from "node:events";
 import path from "node:path";
 import type { Readable } from "node:stream";
 import { fileURLToPath } from "node:url";
@@ -68,6 +67,8 @@ export function startStepProcess({
       if (child.pid === undefined) resolve({ exitCode: null, signal: null });
     });
   });
+  const outputsClosed = Promise.all([closed(stdout), closed(stderr)]);
+  const lifelineClosed = closed(lifeline);
   let mark = "";
   let isOverMemory = false;
   let onMessage = (_: FromStep) => {};
@@ -119,8 +120,7 @@ export function startStepProcess({
       const allRead = Promise.all(outputs.map(({ output }) => output.ended)).then(() => {
         isRead = true;
       });
-      const allClosed = Promise.all(outputs.map(({ stream }) => closed(stream)));
-      await within(LAST_OUTPUT_MS, Promise.race([allRead, allClosed]));
+      await within(LAST_OUTPUT_MS, Promise.race([allRead, outputsClosed]));
       for (const { stream, output } of outputs) {
         stream.off("data", output.push);
         output.flush();
@@ -129,7 +129,7 @@ export function startStepProcess({
         return { outcome: came.outcome, isClean: !came.isBroken && isRead && groups.size === 0 };
       }
       // What the watchdog said before it ended the process.
-      await within(LAST_OUTPUT_MS, closed(lifeline));
+      await within(LAST_OUTPUT_MS, lifelineClosed);
       const error = isOverMemory ? new StepMemoryError(memoryMb) : new StepProcessError(came);
       return { outcome: classify(error), isClean: false };
     },
@@ -153,6 +153,5 @@ export function startStepProcess({
   };
 }
 
-const closed = async (stream: Readable): Promise<void> => {
-  if (!stream.closed) await once(stream, "close").catch(() => {});
-};
+const closed = (stream: Readable): Promise<void> =>
+  new Promise((resolve) => stream.once("close", () => resolve()));

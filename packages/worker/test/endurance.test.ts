@@ -22,7 +22,7 @@ describe("a busy machine", () => {
     });
     const runs: string[] = [];
     for (let count = 0; count < spinners; count += 1) {
-      const plan = planRun(busy, { input: { ms: 2 * LEASE_MS } });
+      const plan = planRun(busy, { input: { ms: 1.5 * LEASE_MS } });
       runs.push((await queue.startRun(plan)).runId);
     }
     // Whoever is silent for longer than its lease is declared dead.

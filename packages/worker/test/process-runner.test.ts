@@ -2,6 +2,7 @@ import { execFileSync } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
+import { setImmediate } from "node:timers/promises";
 import type { ClaimedJob } from "@loom/queue";
 import {
   CancelledError,
@@ -106,9 +107,17 @@ describe("a step in a process", () => {
         pid: expect.any(Number),
       },
     });
-    const second = await start("tell").outcome;
-    expect(second).toMatchObject({ result: { runs: 2 } });
-    expect(second).toMatchObject({ result: { pid: Object(first).result.pid } });
+    // Regression: each step left listeners on the process's streams.
+    const warnings: Error[] = [];
+    const onWarning = (warning: Error) => void warnings.push(warning);
+    process.on("warning", onWarning);
+    onTestFinished(() => void process.off("warning", onWarning));
+    for (let runs = 2; runs <= 15; runs += 1) {
+      const { pid } = Object(first).result;
+      expect(await start("tell").outcome).toMatchObject({ result: { runs, pid } });
+    }
+    await setImmediate();
+    expect(warnings).toEqual([]);
   });
 
   test("does not share its process with another step at a time", async () => {
