@@ -2,5 +2,7 @@
 import { parentPort, workerData } from "node:worker_threads";
 
 await import(workerData ?? process.argv[2]);
+// Whoever listens is not over yet.
+(parentPort ?? process).on("message", () => {});
 if (parentPort) parentPort.postMessage("ready");
 else process.send?.("ready");

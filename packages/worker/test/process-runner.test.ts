@@ -12,25 +12,11 @@ import {
   ShutdownError,
 } from "@loom/worker";
 import { describe, expect, onTestFinished, test } from "vitest";
+import { environmentOf, isAlive, membersOf } from "./process-table.ts";
 import { recordLog } from "./recorded-log.ts";
 import { unruly } from "./workflows/unruly.ts";
 
 const MODULE = new URL("workflows/unruly.ts", import.meta.url).href;
-
-const isAlive = (pid: number): boolean => {
-  try {
-    // A zombie has no command line.
-    return readFileSync(`/proc/${pid}/cmdline`, "utf8") !== "";
-  } catch {
-    return false;
-  }
-};
-
-/** The processes of a group that have not ended, as ps sees them. */
-const membersOf = (group: number): string[] =>
-  execFileSync("ps", ["-eo", "pgid,stat,args"], { encoding: "utf8" })
-    .split("\n")
-    .filter((line) => new RegExp(`^ *${group} +[^Z]`).test(line));
 
 function makeRunner(options: Partial<ProcessRunnerOptions> = {}) {
   const runner = createProcessRunner({
@@ -320,14 +306,6 @@ describe("exec", () => {
     },
   );
 });
-
-const environmentOf = (pid: number): string => {
-  try {
-    return readFileSync(`/proc/${pid}/environ`, "utf8");
-  } catch {
-    return "";
-  }
-};
 
 describe("secrets", () => {
   test("are not in the log, not even in parts, and not in the error", async () => {
