@@ -159,7 +159,7 @@ export function createWorker(options: WorkerOptions): Worker {
   /** Opens the session where needed and starts what it can claim. */
   async function claimOnce(): Promise<Held[]> {
     if (journal && !isReplayed) {
-      await replay(journal, { queue, log });
+      await replay(journal, { queue, node: node.name, log });
       isReplayed = true;
     }
     await revalidate();

@@ -1,4 +1,4 @@
-import type { LogChunk, Queue } from "@loom/queue";
+import { type Queue, QueueRequestError } from "@loom/queue";
 import { within } from "./abort.ts";
 import type { Journal, JournalEntry } from "./journal.ts";
 import type { Log } from "./log.ts";
@@ -34,9 +34,12 @@ export async function deliver(
   const written = settled === undefined ? keep(journal, entry(), deps.log) : undefined;
   try {
     settled = await delivering;
-  } finally {
-    await written;
+  } catch (error) {
+    // Refused for what it is not to blame for, such as a key that was withdrawn: the next start tries again.
+    await (written ?? keep(journal, entry(), deps.log));
+    throw error;
   }
+  await written;
   if (settled === "recorded") {
     if (written) await journal.remove(entry());
   } else if (settled === "refused") {
@@ -63,30 +66,38 @@ const keep = (journal: Journal, entry: JournalEntry, log: Log): Promise<void> =>
  */
 export async function replay(
   journal: Journal,
-  { queue, log }: { queue: Pick<Queue, "settle" | "appendLog">; log: Log },
+  { queue, node, log }: { queue: Pick<Queue, "settle" | "appendLog">; node: string; log: Log },
 ): Promise<void> {
   for (const entry of await journal.read()) {
-    const { node, workflow, step, settlement, log: chunks } = entry;
+    const { workflow, step, settlement } = entry;
     const { id, fence } = settlement;
-    const itsLog = log.child({ jobId: id, fence, workflow, step });
-    itsLog.info({}, "replaying an outcome from the journal");
-    await appendLog(queue, { node, id, fence }, chunks);
-    // One try: whoever calls tries again.
-    const [settled] = await queue.settle(node, [settlement]);
-    const answer = settled?.answer ?? "unknown";
-    itsLog.info({ answer }, "outcome replayed");
-    if (answer === "accepted" || answer === "salvaged" || answer === "duplicate") {
-      await journal.remove(entry);
-    } else await journal.refuse(entry, answer);
+    const answer =
+      entry.node === node ? await offer(queue, entry) : `it is of the node ${entry.node}`;
+    const isRecorded = RECORDED.includes(answer);
+    log
+      .child({ jobId: id, fence, workflow, step })
+      .info({ answer }, "an outcome of an earlier start was offered to the database");
+    await (isRecorded ? journal.remove(entry) : journal.refuse(entry, answer));
   }
 }
 
-async function appendLog(
-  queue: Pick<Queue, "appendLog">,
-  claim: { node: string; id: number; fence: number },
-  chunks: readonly LogChunk[],
-): Promise<void> {
-  for (const chunk of chunks) {
-    if ((await queue.appendLog(claim, [chunk])) !== "accepted") return;
+const RECORDED = ["accepted", "salvaged", "duplicate"];
+
+/** Offers an entry once: whoever calls tries again. */
+async function offer(
+  queue: Pick<Queue, "settle" | "appendLog">,
+  { node, settlement, log }: JournalEntry,
+): Promise<string> {
+  const { id, fence } = settlement;
+  try {
+    for (const chunk of log) {
+      if ((await queue.appendLog({ node, id, fence }, [chunk])) !== "accepted") break;
+    }
+    const [settled] = await queue.settle(node, [settlement]);
+    return settled?.answer ?? "unknown";
+  } catch (error) {
+    // An entry that cannot be asked about must not keep the agent from all others.
+    if (error instanceof QueueRequestError) return error.code;
+    throw error;
   }
 }

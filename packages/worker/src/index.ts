@@ -15,7 +15,12 @@ export {
 } from "./errors.ts";
 export { createInlineRunner } from "./inline-runner.ts";
 export { type Journal, type JournalEntry, openJournal } from "./journal.ts";
-export { importWorkflows, type LoadedWorkflows, loadWorkflows } from "./load-workflows.ts";
+export {
+  importWorkflows,
+  type LoadedWorkflows,
+  loadWorkflows,
+  type WorkflowModule,
+} from "./load-workflows.ts";
 export type { Log } from "./log.ts";
 export { describeMachine, type Machine } from "./machine.ts";
 export { createProcessRunner, type ProcessRunnerOptions } from "./process-runner.ts";

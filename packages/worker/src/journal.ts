@@ -77,7 +77,10 @@ export async function openJournal(folder: string, { log }: { log: Log }): Promis
     async read() {
       const entries: JournalEntry[] = [];
       for (const name of await entriesOf(folder)) {
-        const entry = unseal(await readFile(path.join(folder, name), "utf8"));
+        const text = await readFile(path.join(folder, name), "utf8").catch(absent);
+        // An agent that this one takes over from may still be at it.
+        if (text === undefined) continue;
+        const entry = unseal(text);
         if (entry) entries.push(entry);
         else await putAside(name, {}, "an entry of the journal is damaged: put aside");
       }
@@ -102,6 +105,10 @@ function unseal(text: string): JournalEntry | undefined {
 }
 
 const digestOf = (json: string): string => createHash("sha256").update(json).digest("hex");
+
+const absent = (error: NodeJS.ErrnoException): undefined => {
+  if (error.code !== "ENOENT") throw error;
+};
 
 const entriesOf = async (folder: string): Promise<string[]> =>
   (await readdir(folder)).filter((name) => name.endsWith(".json"));

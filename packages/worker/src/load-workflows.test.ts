@@ -36,13 +36,12 @@ describe("loadWorkflows", () => {
     const loaded = await loadWorkflows(folder);
     expect(loaded.problems).toEqual([]);
     expect(namesOf(loaded)).toEqual(["from-folder", "from-file", "by-shape"]);
-    expect(loaded.modules).toEqual(
-      new Map([
-        ["from-folder", pathToFileURL(path.join(folder, "a/workflow.ts")).href],
-        ["from-file", pathToFileURL(path.join(folder, "b.ts")).href],
-        ["by-shape", pathToFileURL(path.join(folder, "c.mjs")).href],
-      ]),
-    );
+    const urlOf = (file: string) => pathToFileURL(path.join(folder, file)).href;
+    expect([...loaded.modules]).toMatchObject([
+      ["from-folder", { url: urlOf("a/workflow.ts"), version: loaded.workflows[0]?.version }],
+      ["from-file", { url: urlOf("b.ts"), version: loaded.workflows[1]?.version }],
+      ["by-shape", { url: urlOf("c.mjs"), version: "v1" }],
+    ]);
   });
 
   test("leaves tests, declarations and other files alone", async () => {

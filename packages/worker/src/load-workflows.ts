@@ -5,11 +5,18 @@ import { fileURLToPath, pathToFileURL } from "node:url";
 import type { AnyWorkflow } from "@loom/workflow";
 import { workflowsOf } from "./workflow-module.ts";
 
+/** Where a workflow's code is. */
+export interface WorkflowModule {
+  url: string;
+  /** The workflow's version: other code is not run in its place. Left out, it is not compared. */
+  version?: string;
+}
+
 export interface LoadedWorkflows {
   /** In the order of their files' names. */
   workflows: AnyWorkflow[];
-  /** The URL of the module of each workflow, by the workflow's name. */
-  modules: ReadonlyMap<string, string>;
+  /** By the workflow's name. */
+  modules: ReadonlyMap<string, WorkflowModule>;
   /** Files with something that could not be used, and what. The others count all the same. */
   problems: { file: string; problem: string }[];
 }
@@ -49,7 +56,12 @@ export async function importWorkflows(modules: readonly string[]): Promise<Loade
   }
   return {
     workflows: [...found.values()].map(({ workflow }) => workflow),
-    modules: new Map([...found].map(([name, { module }]) => [name, module])),
+    modules: new Map(
+      [...found].map(([name, { workflow, module }]) => [
+        name,
+        { url: module, version: workflow.version },
+      ]),
+    ),
     problems,
   };
 }

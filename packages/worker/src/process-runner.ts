@@ -1,4 +1,5 @@
 import { randomBytes } from "node:crypto";
+import type { WorkflowModule } from "./load-workflows.ts";
 import { secretsOf } from "./secrets.ts";
 import { type StepProcess, startStepProcess } from "./step-process.ts";
 import type { StepRunner, StepTask } from "./step-runner.ts";
@@ -7,8 +8,8 @@ import type { StepRunner, StepTask } from "./step-runner.ts";
 const COMMANDS_SHARE = 0.6;
 
 export interface ProcessRunnerOptions {
-  /** Where the workflows are: module URLs by workflow name, as `loadWorkflows` gives them. */
-  modules: ReadonlyMap<string, string>;
+  /** Where the workflows are, by name: as `loadWorkflows` gives them. */
+  modules: ReadonlyMap<string, WorkflowModule>;
   /**
    * The environment of the steps. Values whose names say that they are secret are hidden in
    * logs and errors: see `secretsOf`.
@@ -71,8 +72,11 @@ export function createProcessRunner({
     });
   }
 
-  async function run(module: string, { job, node, signal, write, onProgress, log }: StepTask) {
-    const stepProcess = take(module);
+  async function run(
+    { url, version }: WorkflowModule,
+    { job, node, signal, write, onProgress, log }: StepTask,
+  ) {
+    const stepProcess = take(url);
     busy.add(stepProcess);
     let timer: NodeJS.Timeout | undefined;
     const onAbort = () => {
@@ -85,7 +89,7 @@ export function createProcessRunner({
     };
     const mark = `${job.id}-${job.fence}-${randomBytes(6).toString("hex")}`;
     const commandGraceMs = killAfterMs * COMMANDS_SHARE;
-    const order = { job, node, mark, secrets, commandGraceMs };
+    const order = { job, version, node, mark, secrets, commandGraceMs };
     const running = stepProcess.run(order, { write, onProgress });
     if (signal.aborted) onAbort();
     signal.addEventListener("abort", onAbort);
@@ -93,7 +97,7 @@ export function createProcessRunner({
     clearTimeout(timer);
     signal.removeEventListener("abort", onAbort);
     // What the attempt came to is told when nothing of it is left.
-    if (isClean && !signal.aborted) keep(module, stepProcess);
+    if (isClean && !signal.aborted) keep(url, stepProcess);
     else await stepProcess.end();
     busy.delete(stepProcess);
     return outcome;

@@ -48,9 +48,12 @@ export interface Scrubber {
   stream(): { push(text: string): string; end(): string };
 }
 
+/** Matches nothing, not even the empty text. */
+const NEVER = "(?!)";
+
 /** @param secrets - As `secretsOf` gives them. */
 export function createScrubber(secrets: readonly string[]): Scrubber {
-  const pattern = new RegExp(secrets.map(literally).join("|") || "$^", "g");
+  const pattern = new RegExp(secrets.map(literally).join("|") || NEVER, "g");
   const scrub = (text: string) => text.replace(pattern, MASK);
   const longest = secrets[0]?.length ?? 0;
 

@@ -2,6 +2,7 @@
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { Worker } from "node:worker_threads";
+import type { AnyWorkflow, Step } from "@loom/workflow";
 import { classify } from "./classify.ts";
 import { runStep } from "./run-step.ts";
 import { createScrubber } from "./secrets.ts";
@@ -26,12 +27,18 @@ const say = (message: FromStep) => void send(message);
 // when it ends still goes the other way.
 const writeError = process.stderr.write.bind(process.stderr);
 process.stderr.write = process.stdout.write.bind(process.stdout);
+// A step may have closed them.
+process.stdout.on("error", () => {});
+process.stderr.on("error", () => {});
 
 const watchdog = new Worker(
   new URL(`./watchdog${path.extname(fileURLToPath(import.meta.url))}`, import.meta.url),
   { workerData: { memoryMb: settings.memoryMb }, execArgv: [] },
 );
 watchdog.unref();
+
+const environment = { ...process.env };
+const folder = process.cwd();
 
 const imported = import(settings.module);
 // Whoever runs a step of it gets the error.
@@ -49,17 +56,27 @@ process.on("message", (message: ToStep) => {
 process.on("uncaughtException", (error) => {
   if (!current) process.exit(1);
   const { mark, scrub } = current;
-  end(mark, { type: "ended", outcome: classify(error, scrub), isBroken: true });
+  void end(mark, { type: "ended", outcome: classify(error, scrub), isBroken: true });
 });
 
 async function run(order: Extract<ToStep, { type: "run" }>): Promise<void> {
-  const { job, node, mark, secrets, commandGraceMs } = order;
+  const { job, version, node, mark, secrets, commandGraceMs } = order;
   const { scrub } = createScrubber(secrets);
   stop = new AbortController();
   current = { mark, scrub };
+  restore();
   // Every program that the step starts inherits it.
   process.env[MARK_VARIABLE] = mark;
-  const outcome = await runStep({ run: async (context) => (await find(job)).run(context) }, job, {
+  const { workflow, step } = await find(job);
+  if (workflow && version !== undefined && workflow.version !== version) {
+    const reason = `${settings.module} was changed after the agent started: restart the agent`;
+    return await end(mark, {
+      type: "ended",
+      outcome: { outcome: "declined", reason },
+      isBroken: true,
+    });
+  }
+  const outcome = await runStep(step, job, {
     node,
     signal: stop.signal,
     commandGraceMs,
@@ -71,25 +88,44 @@ async function run(order: Extract<ToStep, { type: "run" }>): Promise<void> {
     },
     scrub,
   });
-  end(mark, { type: "ended", outcome, isBroken: false });
+  await end(mark, { type: "ended", outcome, isBroken: false });
 }
 
-function end(mark: string, message: FromStep): void {
+async function end(mark: string, message: FromStep): Promise<void> {
   if (current?.mark !== mark) return;
   current = undefined;
-  // Both are written before this goes on (Node writes to pipes at once), so that the agent
-  // has read all of the step's output when it has read these.
-  process.stdout.write(endOfOutput(mark));
-  writeError(endOfOutput(mark));
+  // When the agent has read these, it has read all of the step's output.
+  await Promise.all([
+    new Promise((resolve) => process.stdout.write(endOfOutput(mark), resolve)),
+    new Promise((resolve) => writeError(endOfOutput(mark), resolve)),
+  ]);
   say(message);
 }
 
-async function find(job: { workflow: string; step: string }) {
-  const workflow = workflowsOf(await imported).find(({ name }) => name === job.workflow);
-  const step = workflow?.steps.find(({ name }) => name === job.step);
-  if (!step)
-    throw new Error(`${settings.module} has no step ${job.step} in ${job.workflow} any more`);
-  return step;
+/** The step as the module has it; where it cannot be had, one that fails with the reason. */
+async function find(job: {
+  workflow: string;
+  step: string;
+}): Promise<{ workflow?: AnyWorkflow; step: Pick<Step, "run"> }> {
+  try {
+    const workflow = workflowsOf(await imported).find(({ name }) => name === job.workflow);
+    const step = workflow?.steps.find(({ name }) => name === job.step);
+    if (workflow && step) return { workflow, step };
+    throw new Error(
+      `${settings.module} has no step ${job.step} in workflow ${job.workflow} any more`,
+    );
+  } catch (error) {
+    return { step: { run: () => Promise.reject(error) } };
+  }
+}
+
+/** Undoes what an earlier step did to the process: a step finds it as the first one did. */
+function restore(): void {
+  for (const name of Object.keys(process.env)) {
+    if (!(name in environment)) delete process.env[name];
+  }
+  Object.assign(process.env, environment);
+  process.chdir(folder);
 }
 
 const toError = ({ name, code, message }: AbortReason): Error =>

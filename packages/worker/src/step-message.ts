@@ -14,6 +14,8 @@ export type ToStep =
   | {
       type: "run";
       job: ClaimedJob;
+      /** The workflow's version as the agent knows it; undefined where nobody compares. */
+      version: string | undefined;
       node: string;
       mark: string;
       secrets: readonly string[];

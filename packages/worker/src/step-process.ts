@@ -56,7 +56,8 @@ export function startStepProcess({
   const child = fork(MAIN, [JSON.stringify(settings)], {
     detached: true,
     env: { ...env },
-    execArgv: [...execArgv, `--max-old-space-size=${memoryMb}`],
+    // The watchdog is stricter, and can say what happened. This is for when it does not come to look.
+    execArgv: [...execArgv, `--max-old-space-size=${2 * memoryMb}`],
     stdio: ["ignore", "pipe", "pipe", "ipc", "pipe"],
   });
   const [, stdout, stderr, , lifeline] = child.stdio as [null, Readable, Readable, null, Readable];

@@ -94,7 +94,7 @@ export async function jobOf(queue: Queue, runId: string) {
 /** The output of the run's only job, as the queue has it. */
 export async function recordedIn(queue: Queue, runId: string): Promise<string> {
   const { id } = await jobOf(queue, runId);
-  const { chunks } = await queue.readLog(id);
+  const { chunks } = await queue.readLog(id, { limit: 1_000 });
   return chunks.map(({ chunk }) => chunk).join("");
 }
 

@@ -8,6 +8,8 @@ import { makeFolders, startAgentProcess, startCable } from "./agent-process.ts";
 import { over, recordedIn, test } from "./fixtures.ts";
 import { patient } from "./workflows/patient.ts";
 
+const REPLAYED = "an outcome of an earlier start was offered to the database";
+
 /** A step that ended while the database was away, and whose outcome is on disk. */
 async function stranded({
   database,
@@ -67,7 +69,7 @@ describe("while the database is away", () => {
     expect(await recordedIn(queue, runId)).toMatch(/work has begun.*work is done/s);
     await expect.poll(() => entries(journal)).toEqual([]);
     expect(next.lines).toContainEqual(
-      expect.objectContaining({ message: "outcome replayed", answer: "accepted" }),
+      expect.objectContaining({ message: REPLAYED, answer: "accepted" }),
     );
   });
 
@@ -93,7 +95,7 @@ describe("while the database is away", () => {
     const next = startAgentProcess(settings);
     await next.said("work that was done does not count: kept as evidence");
     expect(next.lines).toContainEqual(
-      expect.objectContaining({ message: "outcome replayed", answer: "stale" }),
+      expect.objectContaining({ message: REPLAYED, answer: "stale" }),
     );
     expect(entries(path.join(journal, "refused"))).toHaveLength(1);
     expect(entries(journal)).toEqual([]);

@@ -20,7 +20,7 @@ const MODULE = new URL("workflows/unruly.ts", import.meta.url).href;
 
 function makeRunner(options: Partial<ProcessRunnerOptions> = {}) {
   const runner = createProcessRunner({
-    modules: new Map([[unruly.name, MODULE]]),
+    modules: new Map([[unruly.name, { url: MODULE }]]),
     env: { PATH: process.env.PATH },
     execArgv: ["--conditions=@loom/source"],
     killAfterMs: 1_000,
@@ -123,10 +123,27 @@ describe("a step in a process", () => {
       );
       expect(lines).toContain("second");
       expect(lines).toContain("third");
-      expect(attempt.text()).toContain("last, without an end of line");
+      expect(attempt.text()).toMatch(/last, without an end of line$/);
       expect(attempt.text()).toMatch(/info progress 50% half way/);
       expect(attempt.told).toEqual([{ fraction: 0.5, note: "half way" }]);
     }
+  });
+
+  test("finds its process as an earlier one found it", async () => {
+    const { start } = makeRunner();
+    const first = await start("change-process").outcome;
+    expect(first).toMatchObject({ result: [null, process.cwd()] });
+    expect(await start("change-process").outcome).toEqual(first);
+  });
+
+  test("is not run with other code than the agent knows", async () => {
+    const { start } = makeRunner({
+      modules: new Map([[unruly.name, { url: MODULE, version: "000000000000" }]]),
+    });
+    expect(await start("tell").outcome).toMatchObject({
+      outcome: "declined",
+      reason: expect.stringContaining("was changed after the agent started"),
+    });
   });
 
   test("keeps name, message, stack and cause of what it throws", async () => {

@@ -19,6 +19,17 @@ export const unruly = defineWorkflow({ name: "unruly", input })
     const { attempt, node, run, step, workflow } = context;
     return { attempt, node, run, step, workflow, runs, pid: process.pid };
   })
+  .step("change-process", {}, async () => {
+    const found = [process.env.CHANGED ?? null, process.cwd()];
+    process.env.CHANGED = "by a step";
+    process.chdir("/");
+    return found;
+  })
+  .step("flood", {}, async () => {
+    for (let line = 0; line < 600_000; line += 1) {
+      process.stdout.write(`line ${line} of a step that writes more than is kept\n`);
+    }
+  })
   .step("write", {}, async ({ log, progress, input: { text } }) => {
     log.info({ text }, "first");
     console.log("second");

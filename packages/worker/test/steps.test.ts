@@ -1,6 +1,7 @@
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
+import type { Queue } from "@loom/queue";
 import { planRun } from "@loom/scheduler";
 import { createProcessRunner } from "@loom/worker";
 import { describe, expect, onTestFinished } from "vitest";
@@ -9,6 +10,30 @@ import { membersOf } from "./process-table.ts";
 import { unruly } from "./workflows/unruly.ts";
 
 const MODULE = new URL("workflows/unruly.ts", import.meta.url).href;
+
+/** A worker whose steps run in processes. */
+const inProcesses = () => ({
+  node: { name: "forge", capabilities: [] },
+  workflows: [unruly],
+  runner: createProcessRunner({
+    modules: new Map([[unruly.name, { url: MODULE }]]),
+    env: { PATH: process.env.PATH },
+    execArgv: ["--conditions=@loom/source"],
+    killAfterMs: 1_000,
+  }),
+});
+
+/** Starts a run of one of the workflow's steps, pinned to `forge`. */
+async function beginStep(
+  queue: Queue,
+  step: string,
+  input: { argv?: [string, ...string[]] } = {},
+): Promise<string> {
+  const plan = planRun(unruly, { input });
+  const jobs = plan.jobs.filter((job) => job.step === step);
+  const pinned = jobs.map((job) => ({ ...job, host: "forge" }));
+  return (await queue.startRun({ ...plan, jobs: pinned })).runId;
+}
 
 describe("a job that is cancelled", () => {
   test("is cancelled when nothing of its command is left, and not before", async ({
@@ -19,24 +44,8 @@ describe("a job that is cancelled", () => {
     onTestFinished(() => rmSync(folder, { recursive: true }));
     const file = path.join(folder, "group");
     const script = `trap 'echo not yet' TERM; echo $$ > ${file}; while :; do sleep 0.05; done`;
-    startWorker({
-      node: { name: "forge", capabilities: [] },
-      workflows: [unruly],
-      runner: createProcessRunner({
-        modules: new Map([[unruly.name, MODULE]]),
-        env: { PATH: process.env.PATH },
-        execArgv: ["--conditions=@loom/source"],
-        killAfterMs: 1_000,
-      }),
-    });
-    const input = { argv: ["/bin/sh", "-c", script], file: "", text: "" };
-    const plan = planRun(unruly, { input });
-    // Of its steps, the one that runs the command.
-    const jobs = plan.jobs.filter(({ step }) => step === "command");
-    const { runId } = await queue.startRun({
-      ...plan,
-      jobs: jobs.map((job) => ({ ...job, host: "forge" })),
-    });
+    startWorker(inProcesses());
+    const runId = await beginStep(queue, "command", { argv: ["/bin/sh", "-c", script] });
     await expect
       .poll(() => existsSync(file) && readFileSync(file, "utf8"), { timeout: 10_000 })
       .toMatch(/\d/);
@@ -60,5 +69,20 @@ describe("a job that is cancelled", () => {
     });
     // What it said last is in its log.
     expect(await recordedIn(queue, runId)).toContain("not yet");
+  });
+});
+
+describe("a job that writes more than is kept", () => {
+  test("has beginning and end of it in its log when it is over", async ({ queue, startWorker }) => {
+    startWorker(inProcesses());
+    const runId = await beginStep(queue, "flood");
+    expect(await over(queue, runId)).toMatchObject({ status: "succeeded" });
+    const text = await recordedIn(queue, runId);
+    const line = (number: number) => `line ${number} of a step that writes more than is kept\n`;
+    expect(text.startsWith(line(0) + line(1))).toBe(true);
+    expect(text.endsWith(line(599_998) + line(599_999))).toBe(true);
+    expect(text).toMatch(/\n… \d+ bytes are left out here …\n/);
+    expect(Buffer.byteLength(text)).toBeLessThanOrEqual(10_485_760);
+    expect(Buffer.byteLength(text)).toBeGreaterThan(10_000_000);
   });
 });
