@@ -1,5 +1,5 @@
 /** An instant by both of a machine's clocks. */
-export interface Instant {
+interface Instant {
   wall: number;
   monotonic: number;
 }
