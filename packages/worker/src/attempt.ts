@@ -1,6 +1,7 @@
 import type { ClaimedJob, Queue } from "@loom/queue";
 import type { Step } from "@loom/workflow";
 import { createAttemptLog } from "./attempt-log.ts";
+import { decline } from "./classify.ts";
 import { deliver } from "./deliver.ts";
 import { execute } from "./execute.ts";
 import type { Declined } from "./find-step.ts";
@@ -8,9 +9,6 @@ import type { Journal } from "./journal.ts";
 import type { Progress } from "./run-step.ts";
 import { type SettleDeps, settle } from "./settle.ts";
 import type { StepRunner } from "./step-runner.ts";
-
-/** A declined job is not offered again before the node's report may have changed. */
-const DECLINED_DELAY_MS = 5_000;
 
 export interface AttemptDeps extends SettleDeps {
   queue: Pick<Queue, "settle" | "appendLog">;
@@ -38,7 +36,7 @@ export async function attempt(
     if ("declined" in step) {
       const { declined: reason } = step;
       log.warn({ reason }, "job declined");
-      await settle({ id, fence, outcome: "declined", reason, delayMs: DECLINED_DELAY_MS }, deps);
+      await settle({ id, fence, ...decline(reason) }, deps);
       return;
     }
     log.info({}, "step started");

@@ -27,6 +27,13 @@ export function classify(error: unknown, scrub?: (text: string) => string): Outc
   return failed;
 }
 
+/** A declined job is not offered again before the node may have changed. */
+const DECLINED_DELAY_MS = 5_000;
+
+/** Gives a job back that this node cannot run now. */
+export const decline = (reason: string) =>
+  ({ outcome: "declined", reason, delayMs: DECLINED_DELAY_MS }) as const;
+
 // By code: a workflow file may have imported a copy of @loom/workflow of its own, whose
 // classes are not ours.
 const isNonRetryable = (error: unknown): error is NonRetryableError =>
