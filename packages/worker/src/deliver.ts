@@ -21,7 +21,8 @@ export async function deliver(
   const { settlement } = entry();
   const delivering = sendLog().then(() => settle(settlement, deps));
   // What was only given back is given back by the next start as well.
-  if (!journal || settlement.outcome === "released") return delivering;
+  const isWork = settlement.outcome === "succeeded" || settlement.outcome === "failed";
+  if (!journal || !isWork) return delivering;
   let settled: Settled | undefined;
   // Whoever awaits it gets the error.
   const noted = delivering.then(

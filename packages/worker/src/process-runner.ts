@@ -1,4 +1,5 @@
 import { randomBytes } from "node:crypto";
+import { decline, type Outcome } from "./classify.ts";
 import type { WorkflowModule } from "./load-workflows.ts";
 import { secretsOf } from "./secrets.ts";
 import { type StepProcess, startStepProcess } from "./step-process.ts";
@@ -105,11 +106,11 @@ export function createProcessRunner({
 
   return {
     start(task) {
-      const module = modules.get(task.job.workflow);
-      if (module === undefined) {
-        throw new Error(`the runner has no module for workflow ${task.job.workflow}`);
-      }
-      const outcome = run(module, task);
+      const { workflow } = task.job;
+      const module = modules.get(workflow);
+      const outcome: Promise<Outcome> = module
+        ? run(module, task)
+        : Promise.resolve(decline(`${task.node} has no module for workflow ${workflow}`));
       return { outcome, ended: outcome.then(() => {}) };
     },
     async close() {

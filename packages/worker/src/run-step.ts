@@ -40,6 +40,7 @@ export async function runStep(
   { node, signal, commandGraceMs, write, onProgress, onGroup, scrub }: Surroundings,
 ): Promise<Outcome> {
   const log = createStepLog(write);
+  let lastTold = "";
   const commands = createCommands({ signal, graceMs: commandGraceMs, write, onGroup });
   try {
     const result = await step.run({
@@ -49,7 +50,11 @@ export async function runStep(
       log,
       progress(fraction, note) {
         const clamped = Math.min(1, Math.max(0, Number(fraction) || 0));
-        log.info({}, `progress ${Math.round(clamped * 100)}%${note ? ` ${note}` : ""}`);
+        const told = `progress ${Math.round(clamped * 100)}%${note ? ` ${note}` : ""}`;
+        // A step may tell more often than anybody can see.
+        if (told === lastTold) return;
+        lastTold = told;
+        log.info({}, told);
         onProgress({ fraction: clamped, note });
       },
       exec: commands.exec,

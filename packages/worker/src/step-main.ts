@@ -3,7 +3,7 @@ import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { Worker } from "node:worker_threads";
 import type { AnyWorkflow, Step } from "@loom/workflow";
-import { classify } from "./classify.ts";
+import { classify, decline } from "./classify.ts";
 import { runStep } from "./run-step.ts";
 import { createScrubber } from "./secrets.ts";
 import {
@@ -72,7 +72,7 @@ async function run(order: Extract<ToStep, { type: "run" }>): Promise<void> {
     const reason = `${settings.module} was changed after the agent started: restart the agent`;
     return await end(mark, {
       type: "ended",
-      outcome: { outcome: "declined", reason },
+      outcome: decline(reason),
       isBroken: true,
     });
   }

@@ -70,6 +70,7 @@ export function startStepProcess({
   });
   const outputsClosed = Promise.all([closed(stdout), closed(stderr)]);
   const lifelineClosed = closed(lifeline);
+  const disconnected = new Promise<void>((resolve) => child.once("disconnect", () => resolve()));
   let mark = "";
   let isOverMemory = false;
   let onMessage = (_: FromStep) => {};
@@ -89,8 +90,11 @@ export function startStepProcess({
   });
   const end = async () => {
     if (child.pid === undefined) return;
-    await Promise.all([child.pid, ...groups].map((group) => endGroup(group, 0)));
+    await endGroup(child.pid, 0);
     await exited;
+    // Now all is read that it said of its commands.
+    await within(LAST_OUTPUT_MS, disconnected);
+    await Promise.all([...groups].map((group) => endGroup(group, 0)));
     if (mark !== "") await endMarked(`${MARK_VARIABLE}=${mark}`);
     for (const stream of [stdout, stderr, lifeline]) stream.destroy();
   };

@@ -125,6 +125,8 @@ describe("a step in a process", () => {
       expect(lines).toContain("third");
       expect(attempt.text()).toMatch(/last, without an end of line$/);
       expect(attempt.text()).toMatch(/info progress 50% half way/);
+      // Told twice; once is enough.
+      expect(attempt.text().match(/progress/g)).toHaveLength(1);
       expect(attempt.told).toEqual([{ fraction: 0.5, note: "half way" }]);
     }
   });
@@ -140,9 +142,19 @@ describe("a step in a process", () => {
     const { start } = makeRunner({
       modules: new Map([[unruly.name, { url: MODULE, version: "000000000000" }]]),
     });
-    expect(await start("tell").outcome).toMatchObject({
+    expect(await start("tell").outcome).toEqual({
       outcome: "declined",
       reason: expect.stringContaining("was changed after the agent started"),
+      // The same node would decline it the same way at once.
+      delayMs: 5_000,
+    });
+  });
+
+  test("is declined when its module is not known", async () => {
+    const { start } = makeRunner({ modules: new Map() });
+    expect(await start("tell").outcome).toMatchObject({
+      outcome: "declined",
+      reason: "forge has no module for workflow unruly",
     });
   });
 

@@ -35,6 +35,7 @@ export const unruly = defineWorkflow({ name: "unruly", input })
     console.log("second");
     console.error("third");
     progress(0.5, "half way");
+    progress(0.5, "half way");
     process.stdout.write("last, without an end of line");
   })
   .step("spin", {}, async ({ input: { file } }) => {
