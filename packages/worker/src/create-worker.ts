@@ -15,12 +15,6 @@ import type { Worker, WorkerOptions, WorkerStatus } from "./worker.ts";
 /** How long steps may take to end after the last abort, and their outcomes to be settled. */
 const LAST_WORDS_MS = 10_000;
 
-/** How often to look whether a heartbeat is due: a timer alone stands still while the machine sleeps. */
-const LOOK_MS = 1_000;
-
-/** A wall clock that is so much ahead of the timers means that the machine slept. */
-const SLEPT_MS = 5_000;
-
 interface Held {
   job: ClaimedJob;
   startedAt: Date;
@@ -174,20 +168,6 @@ export function createWorker(options: WorkerOptions): Worker {
     return [];
   }
 
-  /** Waits until the next heartbeat is due by either clock. */
-  async function untilDue(signal: AbortSignal): Promise<void> {
-    const never = createBell();
-    const lastAt = clock.now();
-    while (!signal.aborted) {
-      const { wall, monotonic } = clock.now();
-      const sleptMs = wall - lastAt.wall - (monotonic - lastAt.monotonic);
-      const leftMs = sleptMs > SLEPT_MS ? 0 : heartbeatMs - clock.msSince(lastAt);
-      if (sleptMs > SLEPT_MS) log.warn({ sleptMs }, "the machine slept, or its clock was set");
-      if (leftMs <= 0) return;
-      await never.wait(Math.min(leftMs, LOOK_MS), signal);
-    }
-  }
-
   return {
     ring: () => bell.ring(),
 
@@ -238,7 +218,7 @@ export function createWorker(options: WorkerOptions): Worker {
       const heartbeats = repeat(
         {
           round: async () => (session.isOpen ? beat() : undefined),
-          pause: () => untilDue(alive.signal),
+          pause: () => clock.sleep(heartbeatMs, { signal: alive.signal, log }),
         },
         // Never slower than the lease asks for: when the database is back, so is its reaper.
         { signal: alive.signal, log: log.child({ loop: "heartbeat" }), maxDelayMs: heartbeatMs },

@@ -1,3 +1,12 @@
+import { createBell } from "./bell.ts";
+import type { Log } from "./log.ts";
+
+/** How often to look at the clocks: a timer alone stands still while the machine sleeps. */
+const LOOK_MS = 1_000;
+
+/** A wall clock that is so much ahead of the timers means that the machine slept. */
+const SLEPT_MS = 5_000;
+
 /** An instant by both of a machine's clocks. */
 interface Instant {
   wall: number;
@@ -12,6 +21,8 @@ interface Instant {
 export interface LeaseClock {
   now(): Instant;
   msSince(instant: Instant): number;
+  /** Waits so long by either clock, or until a jump of the wall clock is seen, or the signal aborts. */
+  sleep(ms: number, options: { signal: AbortSignal; log: Log }): Promise<void>;
   /** Notes that the database said what holds, when asked at this instant. */
   confirm(askedAt: Instant): void;
   /** The lease may have ended since the database last said anything. */
@@ -33,6 +44,21 @@ export function createLeaseClock({
   return {
     now,
     msSince,
+    async sleep(ms, { signal, log }) {
+      const never = createBell();
+      const from = now();
+      while (!signal.aborted) {
+        const at = now();
+        const sleptMs = at.wall - from.wall - (at.monotonic - from.monotonic);
+        if (sleptMs > SLEPT_MS) {
+          log.warn({ sleptMs }, "the machine slept, or its clock was set");
+          return;
+        }
+        const leftMs = ms - msSince(from);
+        if (leftMs <= 0) return;
+        await never.wait(Math.min(leftMs, LOOK_MS), signal);
+      }
+    },
     confirm(askedAt) {
       confirmedAt = askedAt;
     },

@@ -1,4 +1,5 @@
 import { fork } from "node:child_process";
+import { constants, setPriority } from "node:os";
 import path from "node:path";
 import type { Readable } from "node:stream";
 import { fileURLToPath } from "node:url";
@@ -60,6 +61,8 @@ export function startStepProcess({
     execArgv: [...execArgv, `--max-old-space-size=${2 * memoryMb}`],
     stdio: ["ignore", "pipe", "pipe", "ipc", "pipe"],
   });
+  // The agent goes first, and so does whoever sits at the machine. Started programs inherit it.
+  if (child.pid !== undefined) setPriority(child.pid, constants.priority.PRIORITY_BELOW_NORMAL);
   const [, stdout, stderr, , lifeline] = child.stdio as [null, Readable, Readable, null, Readable];
   const groups = new Set<number>();
   const exited = new Promise<{ exitCode: number | null; signal: string | null }>((resolve) => {

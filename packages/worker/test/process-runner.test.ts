@@ -91,6 +91,8 @@ describe("a step in a process", () => {
         workflow: "unruly",
         runs: 1,
         pid: expect.any(Number),
+        // It yields to the agent, and to whoever sits at the machine.
+        nice: 10,
       },
     });
     // Regression: each step left listeners on the process's streams.

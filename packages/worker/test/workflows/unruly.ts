@@ -2,6 +2,7 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { closeSync, writeFileSync } from "node:fs";
+import { getPriority } from "node:os";
 import { defineWorkflow, type JsonValue } from "@loom/workflow";
 import { z } from "zod";
 
@@ -17,7 +18,7 @@ export const unruly = defineWorkflow({ name: "unruly", input })
   .step("tell", {}, async (context) => {
     runs += 1;
     const { attempt, node, run, step, workflow } = context;
-    return { attempt, node, run, step, workflow, runs, pid: process.pid };
+    return { attempt, node, run, step, workflow, runs, pid: process.pid, nice: getPriority() };
   })
   .step("change-process", {}, async () => {
     const found = [process.env.CHANGED ?? null, process.cwd()];
