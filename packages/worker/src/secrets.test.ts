@@ -11,6 +11,8 @@ describe("secretsOf", () => {
     { name: "PATH", isSecret: false },
     { name: "PWD", isSecret: false },
     { name: "KEYBOARD", isSecret: false },
+    { name: "REGISTRY_AUTH", isSecret: true },
+    { name: "SSH_AUTH_SOCK", isSecret: false },
     { name: "TOKENIZERS_PARALLELISM", isSecret: false },
   ])("$name: $isSecret", ({ name, isSecret }) => {
     expect(secretsOf({ [name]: "the-value" })).toEqual(isSecret ? ["the-value"] : []);

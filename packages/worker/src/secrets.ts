@@ -5,7 +5,7 @@ const MASK = "***";
 const MIN_LENGTH = 6;
 
 const SECRET_NAME =
-  /(^|_)(API_?KEY|KEY|TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|PASS|PWD|CREDENTIALS?|CREDS|AUTH|COOKIE|DSN|PAT)(_|$)/i;
+  /(^|_)(API_?KEY|KEY|TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|PASS|PWD|CREDENTIALS?|CREDS|AUTH$|COOKIE|DSN|PAT)(_|$)/i;
 
 /**
  * The values of an environment that must not appear in a log: those whose variable's name says
