@@ -1,13 +1,16 @@
 import type { PlannedJob } from "@loom/workflow";
 import type { SupabaseClient } from "@supabase/supabase-js";
 import { z } from "zod";
+import { apiTokens, type Call } from "./api-token.ts";
 import { JobNotFoundError, QueueSchemaError, RunNotFoundError } from "./errors.ts";
 import { queueEvent } from "./event.ts";
 import { claimedJob, job } from "./job.ts";
+import { lists } from "./lists.ts";
 import { logPage } from "./log-chunk.ts";
 import { enqueuedJob, toNewRow } from "./new-job.ts";
 import { heartbeatAnswer, helloAnswer, lostSession, node } from "./node.ts";
 import type { Queue } from "./queue.ts";
+import { actingTransport } from "./request.ts";
 import { row } from "./row.ts";
 import { run, startedRun } from "./run.ts";
 import { settlementAnswer, toItem } from "./settlement.ts";
@@ -59,19 +62,20 @@ export function queueOver(
   transport: Transport,
   { notify = false }: { notify?: boolean } = {},
 ): Queue {
-  async function call<Schema extends z.ZodType>(
-    name: string,
-    args: Record<string, unknown>,
-    schema: Schema,
-  ): Promise<z.output<Schema>> {
+  const call: Call = async (name, args, schema) => {
     const answer = schema.safeParse(await transport.call(name, args));
     // Ours on both ends: an answer that does not fit means two versions of Loom.
     if (!answer.success) throw new QueueSchemaError(name, z.prettifyError(answer.error));
     return answer.data;
-  }
+  };
 
   return {
-    startRun: (plan, { trigger = "api", key, askedBy } = {}) =>
+    ...apiTokens(call),
+    ...lists(call),
+
+    actingFor: (request) => queueOver(actingTransport(transport, request), { notify }),
+
+    startRun: (plan, { trigger = "api", key, askedBy, retryOf } = {}) =>
       call(
         "loom_start_run",
         {
@@ -82,6 +86,7 @@ export function queueOver(
           p_trigger: trigger,
           p_key: key ?? null,
           p_asked_by: askedBy ?? null,
+          p_retry_of: retryOf ?? null,
         },
         row(startedRun),
       ),

@@ -48,7 +48,10 @@ export class QueueSchemaError extends Error {
 /** The database understood the call and refused it, for example an input that is too large. */
 export class QueueRequestError extends Error {
   override readonly name = "QueueRequestError";
-  /** Stable: `INVALID_ARGUMENT`, `INPUT_TOO_LARGE`, `RUN_NOT_FINISHED`, `NOTHING_TO_RETRY`. */
+  /**
+   * Stable: `INVALID_ARGUMENT`, `INPUT_TOO_LARGE`, `RUN_NOT_FINISHED`,
+   * `NOTHING_TO_RETRY`, `TOKEN_NAME_TAKEN`, `IDEMPOTENCY_KEY_REUSED`.
+   */
   readonly code: string;
   readonly operation: string;
   readonly hint: string | undefined;

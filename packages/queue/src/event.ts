@@ -21,6 +21,7 @@ const eventTypes = [
   "node.dead",
   "workflow.paused",
   "workflow.resumed",
+  "request.done",
 ] as const;
 
 export const queueEvent = z.object({

@@ -1,3 +1,10 @@
+export {
+  type ApiToken,
+  type ApiTokens,
+  type NewApiToken,
+  type Scope,
+  scopes,
+} from "./api-token.ts";
 export { createQueue, queueOver } from "./create-queue.ts";
 export {
   JobNotFoundError,
@@ -20,6 +27,14 @@ export {
 } from "./history/verify-history.ts";
 export type { Violation } from "./history/violation.ts";
 export type { ClaimedJob, Job, WaitingReason } from "./job.ts";
+export type {
+  JobFilter,
+  Lists,
+  PageOptions,
+  PausedWorkflow,
+  RunFilter,
+  RunSummary,
+} from "./lists.ts";
 export type { LogChunk, LogPage } from "./log-chunk.ts";
 export { migrationScript } from "./migration-script.ts";
 export type { EnqueuedJob, NewJob } from "./new-job.ts";
@@ -33,6 +48,7 @@ export type {
   Refusal,
   StartRunOptions,
 } from "./queue.ts";
+export type { ApiRequest, RequestRecord } from "./request.ts";
 export type { Run, StartedRun } from "./run.ts";
 export type { Settlement, SettlementAnswer } from "./settlement.ts";
 export type { Transport } from "./transport.ts";

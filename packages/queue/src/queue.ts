@@ -1,9 +1,12 @@
 import type { RunPlan } from "@loom/workflow";
+import type { ApiTokens } from "./api-token.ts";
 import type { EventPage } from "./event.ts";
 import type { ClaimedJob, Job } from "./job.ts";
+import type { Lists } from "./lists.ts";
 import type { LogChunk, LogPage } from "./log-chunk.ts";
 import type { EnqueuedJob, NewJob } from "./new-job.ts";
 import type { HeartbeatAnswer, HelloAnswer, Node, NodeReport, Session } from "./node.ts";
+import type { ApiRequest } from "./request.ts";
 import type { Run, StartedRun } from "./run.ts";
 import type { Settlement, SettlementAnswer } from "./settlement.ts";
 import type { WaitingJob } from "./waiting-job.ts";
@@ -13,6 +16,8 @@ export interface StartRunOptions {
   /** A second call with the same key for the same workflow answers with the first one's run. */
   key?: string;
   askedBy?: string;
+  /** The run that this one repeats with another input. */
+  retryOf?: string;
 }
 
 /** A job that gets a node, with the record of why. */
@@ -64,7 +69,17 @@ export interface Pruned {
  * All methods throw `QueueUnavailableError` (try again), `QueueAccessError`,
  * `QueueSchemaError` and `QueueRequestError` (do not).
  */
-export interface Queue {
+export interface Queue extends ApiTokens, Lists {
+  /**
+   * The same queue, whose calls are written down as somebody's request, in the transaction of what
+   * they change. A request with a key is done once; repeated, it gets the first one's answer.
+   *
+   * Every method throws `QueueRequestError` `IDEMPOTENCY_KEY_REUSED` when the key was another request's.
+   *
+   * @see sql/act.sql
+   */
+  actingFor(request: ApiRequest): Queue;
+
   /**
    * Starts a run: all its steps, or nothing.
    *

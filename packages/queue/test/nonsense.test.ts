@@ -33,15 +33,21 @@ const job = { ...step, workflow: "w", payload: "1", key: "k", delay_ms: 0, max_c
 /** Arguments that make sense, by the names of parameters; where functions differ, by both names. */
 const sensible = (runId: string): Record<string, readonly unknown[]> => ({
   p_after: [null, "now", "1.0"],
+  "loom_list_jobs p_after": [null, 3],
+  "loom_list_runs p_after": [null, `1764110000000000.${runId}`],
   p_agent_version: ["1"],
+  p_args: [{ p_run: runId }, { p_jobs: [1] }, { p_workflow: "w", p_paused: true }],
   p_asked_by: [null, "ada"],
   p_capabilities: [["docker"], []],
   p_chunks: [[{ start: 0, chunk: "x" }]],
+  p_created_by: [null, "ada"],
+  p_digest: ["a".repeat(64), "b".repeat(64)],
   p_doorbell_port: [null, 7000],
   p_epoch: [1, 2],
   p_facts: [{}, { os: "linux" }],
   p_fence: [1, 2],
   p_from: [0, 1],
+  p_function: ["loom_cancel_run", "loom_cancel_jobs", "loom_pause_workflow"],
   p_incarnation: [randomUUID()],
   p_input: ["{}"],
   p_items: [[{ id: 1, fence: 1, outcome: "succeeded", result: "1" }]],
@@ -52,24 +58,38 @@ const sensible = (runId: string): Record<string, readonly unknown[]> => ({
   p_keep_days: [30],
   p_key: [null, "k"],
   p_lease_ms: [45_000],
+  p_lifetime_ms: [null, 60_000],
   p_limit: [1, 10],
   p_mode: ["all", "failed", "from"],
+  p_name: ["ci", "laptop"],
   p_node: ["forge", "oracle"],
   p_note: [null, "because"],
   p_notify: [false, true],
   p_offer_ms: [15_000],
   p_offers: [[{ job: 2, node: "forge", placement: {} }]],
+  p_parent: [null],
   p_paused: [true, false],
   p_per_kind: [50],
   p_reason: ["because"],
   p_reasons: [[{ job: 2, reason: { code: "c", summary: "s" } }]],
+  p_request: [
+    { who: "ada", action: "a" },
+    { who: "ada", action: "a", key: "k", fingerprint: "f" },
+  ],
   p_retry_of: [null, runId],
   p_run: [runId, randomUUID()],
+  p_scopes: [["read"], ["run", "admin"]],
   p_seq: [1, 2],
+  p_session: [false, true],
+  p_since: [null, "2026-11-25T00:00:00Z"],
   p_slots: [5],
+  p_state: [null, "running"],
+  p_status: [null, "running"],
   p_step: [null, "only"],
   p_tailnet_address: ["100.64.0.7"],
+  p_token: [randomUUID()],
   p_trigger: ["api"],
+  p_until: [null, "2036-11-25T00:00:00Z"],
   p_version: ["1"],
   p_workflow: ["made-for-test", "w"],
 });
@@ -143,7 +163,8 @@ async function refusesNonsense(
   expect(await fixtures.queue.verify()).toEqual([]);
 }
 
-const functions = apiFunctions.filter((name) => !["loom_list_nodes", "loom_verify"].includes(name));
+const takesNothing = ["loom_list_nodes", "loom_list_paused", "loom_list_tokens", "loom_verify"];
+const functions = apiFunctions.filter((name) => !takesNothing.includes(name));
 
 describe("nonsense", () => {
   databaseTest.for(functions)(

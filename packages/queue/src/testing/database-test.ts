@@ -18,6 +18,8 @@ const EMPTY = `
   delete from public.loom_events;
   delete from public.loom_node_sessions;
   delete from public.loom_paused_workflows;
+  delete from public.loom_tokens;
+  delete from public.loom_request_keys;
   delete from public.openclaw_instances;
   select setval('public.loom_job_queue_id_seq', 1, false), setval('public.loom_events_id_seq', 1, false);
   update public.loom_leaders set ticked_at = clock_timestamp();`;

@@ -1,4 +1,5 @@
 import { describe, expect } from "vitest";
+import { apiTokensContract } from "./contract/api-tokens.ts";
 import { cancelContract } from "./contract/cancel.ts";
 import { claimContract } from "./contract/claim.ts";
 import { concurrencyContract } from "./contract/concurrency.ts";
@@ -7,12 +8,14 @@ import { enqueueContract } from "./contract/enqueue.ts";
 import { eventsContract } from "./contract/events.ts";
 import { expireContract } from "./contract/expire.ts";
 import { historyContract } from "./contract/history.ts";
+import { listsContract } from "./contract/lists.ts";
 import { logsContract } from "./contract/logs.ts";
 import { lostAnswersContract } from "./contract/lost-answers.ts";
 import { pauseContract } from "./contract/pause.ts";
 import { placeContract } from "./contract/place.ts";
 import { reapContract } from "./contract/reap.ts";
 import { redriveContract } from "./contract/redrive.ts";
+import { requestsContract } from "./contract/requests.ts";
 import { retentionContract } from "./contract/retention.ts";
 import { retryContract } from "./contract/retry.ts";
 import { runContract } from "./contract/run.ts";
@@ -54,6 +57,9 @@ export function describeQueue(name: string, test: QueueTest): void {
     historyContract(test);
     eventsContract(test);
     retentionContract(test);
+    apiTokensContract(test);
+    requestsContract(test);
+    listsContract(test);
     lostAnswersContract(test);
   });
   // Breaks the rows on purpose.
