@@ -1,5 +1,5 @@
--- Jobs, newest first: steps of runs, and jobs of their own. Every filter may be null.
--- p_after is the next of an answer.
+-- Jobs, newest first, without their inputs and results: steps of runs, and jobs of
+-- their own. Every filter may be null. p_after is the next of an answer.
 --
 -- One call looks at 10 000 jobs at most, as in loom_list_runs: the table is written too
 -- often for an index for every filter.
@@ -34,7 +34,13 @@ as $$
      limit least(greatest(p_limit, 1), 500)
   )
   select json_build_object(
-    'jobs', coalesce((select json_agg(public.loom_describe_job(job) order by (job).id desc) from page), '[]'),
+    'jobs', coalesce((select json_agg(json_build_object(
+      'id', (job).id, 'run_id', (job).run_id, 'workflow_id', (job).workflow_id, 'step_id', (job).step_id,
+      'key', (job).key, 'state', (job).state, 'target_host', (job).target_host, 'ran_on', (job).ran_on,
+      'requires', (job).requires, 'priority', (job).priority, 'waiting_reason', (job).waiting_reason,
+      'attempt', (job).attempt, 'max_attempts', (job).max_attempts, 'crash_restarts', (job).crash_restarts,
+      'cancel_requested_at', (job).cancel_requested_at, 'run_at', (job).run_at, 'created_at', (job).created_at,
+      'claimed_at', (job).claimed_at, 'finished_at', (job).finished_at) order by (job).id desc) from page), '[]'),
     'next', case when (select count(*) from page) >= least(greatest(p_limit, 1), 500)
                  then (select min((job).id) from page)
                  else (select (job).id from seen offset 9999 limit 1) end);

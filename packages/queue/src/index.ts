@@ -29,6 +29,7 @@ export type { Violation } from "./history/violation.ts";
 export type { ClaimedJob, Job, WaitingReason } from "./job.ts";
 export type {
   JobFilter,
+  JobSummary,
   Lists,
   PageOptions,
   PausedWorkflow,

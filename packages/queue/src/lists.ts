@@ -1,6 +1,6 @@
 import { z } from "zod";
 import type { Call } from "./api-token.ts";
-import { type Job, job } from "./job.ts";
+import type { Job } from "./job.ts";
 import { type RequestRecord, requestPage } from "./request.ts";
 import { instant, row } from "./row.ts";
 
@@ -33,6 +33,31 @@ const runSummary = z.object({
 });
 /** A run as a list shows it: without input and steps. */
 export type RunSummary = z.output<typeof runSummary>;
+
+const jobSummary = z.object({
+  id: z.int(),
+  runId: z.string().nullable(),
+  workflow: z.string(),
+  step: z.string(),
+  key: z.string().nullable(),
+  state: z.enum(states),
+  /** The node that it is offered or pinned to, or that runs it. */
+  targetHost: z.string().nullable(),
+  ranOn: z.string().nullable(),
+  requires: z.array(z.string()),
+  priority: z.int(),
+  waitingReason: z.looseObject({ code: z.string(), summary: z.string() }).nullable(),
+  attempt: z.int(),
+  maxAttempts: z.int(),
+  crashRestarts: z.int(),
+  cancelRequestedAt: instant.nullable(),
+  runAt: instant,
+  createdAt: instant,
+  claimedAt: instant.nullable(),
+  finishedAt: instant.nullable(),
+});
+/** A job as a list shows it: without input and result. */
+export type JobSummary = z.output<typeof jobSummary>;
 
 const pausedWorkflow = z.object({
   workflow: z.string(),
@@ -78,7 +103,9 @@ export interface Lists {
     filter?: RunFilter & PageOptions<string>,
   ): Promise<{ runs: RunSummary[]; next: string | null }>;
   /** @see sql/list_jobs.sql */
-  listJobs(filter?: JobFilter & PageOptions<number>): Promise<{ jobs: Job[]; next: number | null }>;
+  listJobs(
+    filter?: JobFilter & PageOptions<number>,
+  ): Promise<{ jobs: JobSummary[]; next: number | null }>;
   /** What was done for those who `actingFor` named. @see sql/list_requests.sql */
   listRequests(
     options?: PageOptions<string>,
@@ -117,7 +144,7 @@ export const lists = (call: Call): Lists => ({
         p_after: after ?? null,
         p_limit: limit,
       },
-      z.object({ jobs: z.array(row(job)), next: z.int().nullable() }),
+      z.object({ jobs: z.array(row(jobSummary)), next: z.int().nullable() }),
     );
   },
 
