@@ -13,11 +13,15 @@ const greet = defineWorkflow({
   input: z.object({ name: z.string().default("you"), host: z.string().optional() }),
 }).step("hello", { host: ({ input }) => input.host }, async () => {});
 
-/** A hub over the methods that a test needs; the others fail. Logged lines are collected. */
+/** A queue of the methods that a test needs, whoever they are called for; the others fail. */
+const actingAlone = (queue: Partial<Queue>): Queue =>
+  ({ findToken: async () => null, actingFor: () => queue, ...queue }) as Queue;
+
+/** A hub over the methods that a test needs. Logged lines are collected. */
 function hub(queue: Partial<Queue> = {}) {
   const lines: Record<string, unknown>[] = [];
   const app = createHub({
-    queue: queue as Queue,
+    queue: actingAlone(queue),
     workflows: new Map([["greet", greet]]),
     log: pino({ level: "error" }, { write: (line) => lines.push(JSON.parse(line)) }),
     token: TOKEN,
@@ -235,24 +239,28 @@ describe("createHub", () => {
     const self = `/api/loom/runs/${RUN_ID}`;
     expect(answer.status).toBe(202);
     expect(answer.headers.get("location")).toBe(self);
-    expect(await answer.json()).toEqual({ runId: RUN_ID, returned: "created", links: { self } });
-    expect(asked).toEqual([{ name: "you" }, { trigger: "api" }]);
+    expect(await answer.json()).toEqual({
+      runId: RUN_ID,
+      returned: "created",
+      links: { self, events: `${self}/events` },
+    });
+    expect(asked).toEqual([{ name: "you" }, { askedBy: "bootstrap token" }]);
   });
 
   test("says so when the run was stored, and only then", async () => {
     let isStored = false;
     let rings = 0;
     const app = createHub({
-      queue: {
+      queue: actingAlone({
         async startRun() {
           if (!isStored) throw new QueueUnavailableError("loom_start_run", "network", "refused");
           return { runId: RUN_ID, returned: "created" } as const;
         },
-      } as Partial<Queue> as Queue,
+      }),
       workflows: new Map([["greet", greet]]),
       log: pino({ level: "silent" }),
       token: TOKEN,
-      onRunStarted: () => {
+      onJobsAdded: () => {
         rings += 1;
       },
     });
@@ -329,11 +337,14 @@ describe("createHub", () => {
     };
     const answer = await hub({ listNodes: async () => [node] }).ask("/api/loom/nodes");
     expect(await answer.json()).toEqual({
-      nodes: [
+      data: [
         {
           name: "forge",
           online: true,
           status: "active",
+          statusNote: null,
+          statusUntil: null,
+          tailnetAddress: null,
           lastSeenMs: 12,
           capabilities: ["has-gpu"],
           slots: 2,
@@ -349,18 +360,21 @@ describe("createHub", () => {
 
 describe("/openapi.json", () => {
   test("describes every route of the API, to anybody", async () => {
-    const answer = await hub().app.request("/openapi.json");
+    const { app } = hub();
+    const answer = await app.request("/openapi.json");
     const { openapi, info, paths } = (await answer.json()) as Record<string, object>;
     expect(openapi).toBe("3.1.0");
     expect(info).toMatchObject({ version });
-    expect(Object.keys(paths ?? {}).sort()).toEqual([
-      "/api/loom/nodes",
-      "/api/loom/runs/{id}",
-      "/api/loom/strands/{workflow}/run",
-    ]);
+    const routes = app.routes
+      .filter(({ method, path }) => method !== "ALL" && path.startsWith("/api/"))
+      .map(({ method, path }) => `${method} ${path.replaceAll(/:(\w+)/g, "{$1}")}`);
+    const described = Object.entries(paths ?? {}).flatMap(([path, methods]) =>
+      Object.keys(methods).map((method) => `${method.toUpperCase()} ${path}`),
+    );
+    expect(new Set(described)).toEqual(new Set(routes));
     expect(paths).toMatchObject({
       "/api/loom/strands/{workflow}/run": {
-        post: { responses: { 202: {}, default: { content: { "application/problem+json": {} } } } },
+        post: { responses: { 202: {}, 422: { content: { "application/problem+json": {} } } } },
       },
     });
   });

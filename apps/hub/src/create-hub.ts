@@ -4,70 +4,133 @@ import type { Log } from "@loom/worker";
 import type { AnyWorkflow } from "@loom/workflow";
 import type { Context } from "hono";
 import { bodyLimit } from "hono/body-limit";
-import { HTTPException } from "hono/http-exception";
 import { methodNotAllowed } from "hono/method-not-allowed";
 import { requestId } from "hono/request-id";
-import { authorize } from "./authorize.ts";
-import { onError, respondProblem } from "./problem.ts";
+import { guard } from "./access/guard.ts";
+import { knownHost } from "./access/known-host.ts";
+import type { RateLimit } from "./access/rate-limit.ts";
+import type { TailnetAccess } from "./access/tailnet.ts";
+import { createTokenMemory } from "./access/token-memory.ts";
+import { createEventFeed } from "./events/event-feed.ts";
+import { createStreamGate } from "./events/event-stream.ts";
+import type { HubEnv, RouteDeps } from "./hub-context.ts";
+import { ProblemError, respondProblem } from "./problem.ts";
+import { referenceRoutes } from "./reference/routes.ts";
+import { auditRoutes } from "./routes/audit.ts";
 import { healthRoutes } from "./routes/health.ts";
+import { jobRoutes } from "./routes/jobs.ts";
 import { nodeRoutes } from "./routes/nodes.ts";
 import { runRoutes } from "./routes/runs.ts";
+import { sessionRoutes } from "./routes/session.ts";
 import { strandRoutes } from "./routes/strands.ts";
+import { streamRoutes } from "./routes/streams.ts";
+import { tokenRoutes } from "./routes/tokens.ts";
+import { onError } from "./to-problem.ts";
 import { version } from "./version.ts";
 
 const MAX_BODY_BYTES = 1024 * 1024;
+const MAX_STREAMS = 1_000;
 
 /** What the hub's application works with. */
 export interface HubDeps {
   queue: Queue;
   workflows: ReadonlyMap<string, AnyWorkflow>;
   log: Log;
-  /** Undefined lets in who names a loopback host: for a hub that listens on loopback only. */
+  /**
+   * The bootstrap token, which may do everything. Undefined lets in who names a loopback host: for a hub
+   * that listens on loopback only.
+   */
   token: string | undefined;
-  /** Called when a run was stored: there is something to place. */
-  onRunStarted?: () => void;
+  /** Names by which the hub may be asked for, besides `localhost` and any address. */
+  hosts?: readonly string[];
+  /** Lets the tailnet's people and machines in without a token. */
+  tailnet?: TailnetAccess;
+  /** Of one credential; default 100 a second, and 600 at once. */
+  rateLimit?: RateLimit;
+  /** Of streams that are open at once; default 1000. */
+  maxStreams?: number;
+  /** Called when there may be something to place, or to claim. */
+  onJobsAdded?: () => void;
+  /** Aborts when the hub ends: streams end with it. */
+  stopping?: AbortSignal;
 }
 
 /** The hub's HTTP application, without a port: what `fetch` takes and tests call. */
-export function createHub(deps: HubDeps) {
-  const app = new OpenAPIHono();
-  app.onError(onError(deps.log));
+export function createHub(deps: HubDeps): OpenAPIHono<HubEnv> {
+  const { queue, workflows, log, stopping = new AbortController().signal } = deps;
+  const feed = createEventFeed({ queue, log });
+  const route: RouteDeps = {
+    queue,
+    workflows,
+    log,
+    tokens: createTokenMemory((digest) => queue.findToken(digest)),
+    feed,
+    stopping,
+    onJobsAdded() {
+      feed.ring();
+      deps.onJobsAdded?.();
+    },
+  };
+
+  const app = new OpenAPIHono<HubEnv>();
+  app.onError(onError(log));
   app.notFound((c) =>
     respondProblem(c, {
       title: "Not found",
       status: 404,
       code: "NOT_FOUND",
       detail: `there is nothing at ${c.req.path}`,
-      hint: "the API is under /api/loom; /openapi.json describes it",
+      hint: "the API is under /api/loom; /docs describes it",
     }),
   );
   app.use(requestId());
+  app.use(knownHost(deps.hosts ?? []));
   app.use(methodNotAllowed({ app, onMethodNotAllowed }));
-  app.use("/api/*", authorize(deps.token));
-  app.use(
-    "/api/*",
-    bodyLimit({
-      maxSize: MAX_BODY_BYTES,
-      onError: () => {
-        throw new HTTPException(413, { message: "a request body holds at most 1 MiB" });
-      },
-    }),
-  );
+  app.use("/api/*", guard(deps, route));
+  app.use("/api/*", bodyLimit({ maxSize: MAX_BODY_BYTES, onError: onLargeBody }));
+
+  app.route("/", healthRoutes(deps));
+  app.route("/api/loom/strands", strandRoutes(route));
+  app.route("/api/loom/runs", runRoutes(route));
+  app.route("/api/loom/jobs", jobRoutes(route));
+  app.route("/api/loom/nodes", nodeRoutes(route));
+  const gate = createStreamGate({ limit: deps.maxStreams ?? MAX_STREAMS, stopping });
+  app.route("/api/loom", streamRoutes(route, gate));
+  app.route("/api/loom/audit", auditRoutes(route));
+  app.route("/api/loom/tokens", tokenRoutes(route));
+  app.route("/api/loom/session", sessionRoutes(route));
+
   app.openAPIRegistry.registerComponent("securitySchemes", "token", {
     type: "http",
     scheme: "bearer",
   });
-  app.doc31("/openapi.json", {
-    openapi: "3.1.0",
-    info: { title: "Loom hub", version },
-    security: [{ token: [] }],
+  app.openAPIRegistry.registerComponent("securitySchemes", "session", {
+    type: "apiKey",
+    in: "cookie",
+    name: "loom_session",
   });
-  return app
-    .route("/", healthRoutes(deps))
-    .route("/api/loom/strands", strandRoutes(deps))
-    .route("/api/loom/runs", runRoutes(deps))
-    .route("/api/loom/nodes", nodeRoutes(deps));
+  app.route(
+    "/",
+    referenceRoutes(() =>
+      app.getOpenAPI31Document({
+        openapi: "3.1.0",
+        info: { title: "Loom hub", version },
+        security: [{ token: [] }, { session: [] }],
+      }),
+    ),
+  );
+  return app;
 }
+
+const onLargeBody = (): never => {
+  throw new ProblemError({
+    title: "Body too large",
+    status: 413,
+    code: "BODY_TOO_LARGE",
+    detail: "a request body holds at most 1 MiB",
+    hint: "store the data elsewhere and pass a reference",
+  });
+};
 
 const onMethodNotAllowed = (c: Context, methods: string[]): Response => {
   const allow = methods.join(", ");

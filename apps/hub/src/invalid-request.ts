@@ -1,10 +1,10 @@
 import type { Hook } from "@hono/zod-openapi";
-import type { Env } from "hono";
+import type { HubEnv } from "./hub-context.ts";
 import { respondProblem } from "./problem.ts";
 
 /** Answers 422 with one entry for each field that a route's schema refused. */
 // biome-ignore lint/suspicious/noExplicitAny: the hook of every route, whatever its input
-export const invalidRequest: Hook<any, Env, any, any> = (result, c) => {
+export const invalidRequest: Hook<any, HubEnv, any, any> = (result, c) => {
   if (result.success) return;
   return respondProblem(c, {
     title: "Invalid request",

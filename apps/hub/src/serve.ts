@@ -2,11 +2,14 @@ import { once } from "node:events";
 import { createServer, STATUS_CODES } from "node:http";
 import type { AddressInfo, Socket } from "node:net";
 import type { Duplex } from "node:stream";
-import { getRequestListener, RequestError } from "@hono/node-server";
+import { getRequestListener, type HttpBindings, RequestError } from "@hono/node-server";
 import type { Log } from "@loom/worker";
 import { ListenError } from "./errors.ts";
-import { type Problem, toAnswer, toProblem } from "./problem.ts";
+import { type Problem, toAnswer } from "./problem.ts";
+import { toProblem } from "./to-problem.ts";
 
+/** How long a request may take to arrive, its body included. */
+const REQUEST_MS = 30_000;
 /** How long requests may still take when everything else has stopped. */
 const LAST_ANSWERS_MS = 5_000;
 
@@ -26,16 +29,22 @@ export interface HttpServer {
  * @throws ListenError when the address or the port cannot be had.
  */
 export async function serve(
-  fetch: (request: Request) => Response | Promise<Response>,
+  fetch: (request: Request, bindings: HttpBindings) => Response | Promise<Response>,
   { bind, port, log }: { bind: string; port: number; log: Log },
 ): Promise<HttpServer> {
-  const listener = getRequestListener(fetch, { errorHandler: onStray(log) });
+  const listener = getRequestListener(
+    (request, bindings) => fetch(request, bindings as HttpBindings),
+    { errorHandler: onStray(log) },
+  );
   // The listener requires the host too, and says so in a problem document.
-  const server = createServer({ requireHostHeader: false }, (request, response) => {
-    // A client that keeps its connection would keep a server that has been closed.
-    response.once("close", () => server.listening || server.closeIdleConnections());
-    void listener(request, response);
-  });
+  const server = createServer(
+    { requireHostHeader: false, requestTimeout: REQUEST_MS },
+    (request, response) => {
+      // A client that keeps its connection would keep a server that has been closed.
+      response.once("close", () => server.listening || server.closeIdleConnections());
+      void listener(request, response);
+    },
+  );
   server.on("clientError", onUnreadable);
   try {
     server.listen(port, bind);

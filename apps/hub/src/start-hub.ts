@@ -9,6 +9,7 @@ import {
   type WorkerOptions,
 } from "@loom/worker";
 import type { AnyWorkflow } from "@loom/workflow";
+import type { TailnetAccess } from "./access/tailnet.ts";
 import { createHub } from "./create-hub.ts";
 import { createDispatcher } from "./dispatcher.ts";
 import { serve } from "./serve.ts";
@@ -38,6 +39,10 @@ export interface HubOptions {
   bind: string;
   /** 0 takes a free one. */
   port: number;
+  /** Further names by which the hub may be asked for; its node's name is one anyway. */
+  hosts?: readonly string[];
+  /** Lets the tailnet's people and machines in without a token. */
+  tailnet?: TailnetAccess;
   /** The hub's own node. */
   node: { name: string } & Pick<WorkerOptions, "leaseMs">;
 }
@@ -78,12 +83,18 @@ export async function startHub(
     ...(node.leaseMs && { leaseMs: node.leaseMs }),
     onSettled: () => placing.ring(),
   });
+  // One part that cannot go on ends the others: half a hub would look like a whole one.
+  const fault = new AbortController();
+  const stop = AbortSignal.any([signal, fault.signal]);
   const app = createHub({
     queue,
     workflows: new Map(options.workflows.map((workflow) => [workflow.name, workflow])),
     log,
     token: options.token,
-    onRunStarted: () => {
+    hosts: [node.name, ...(options.hosts ?? [])],
+    ...(options.tailnet && { tailnet: options.tailnet }),
+    stopping: stop,
+    onJobsAdded: () => {
       placing.ring();
       // A step that is pinned to this node needs no placing.
       worker.ring();
@@ -91,9 +102,6 @@ export async function startHub(
   });
   const server = await serve(app.fetch, { bind: options.bind, port: options.port, log });
 
-  // One part that cannot go on ends the others: half a hub would look like a whole one.
-  const fault = new AbortController();
-  const stop = AbortSignal.any([signal, fault.signal]);
   let busyUntil = 0;
   const place = async () => {
     const offered = await dispatcher.place();

@@ -70,6 +70,7 @@ export const test = databaseTest
         workflows: new Map(workflows.map((workflow) => [workflow.name, workflow])),
         log: pino({ level: "silent" }),
         token: TOKEN,
+        rateLimit: { burst: 1_000_000, perSecond: 1_000_000 },
       }),
   )
   .extend("call", ({ app }) => async (method: "GET" | "POST", path: string, body?: unknown) => {

@@ -1,6 +1,7 @@
 import { type Queue, RunNotFoundError } from "@loom/queue";
 import { Hono } from "hono";
-import { respondProblem, toProblem } from "../problem.ts";
+import { respondProblem } from "../problem.ts";
+import { toProblem } from "../to-problem.ts";
 
 /** How long an answer of the database's holds for everyone who asks. */
 const READY_MS = 1_000;

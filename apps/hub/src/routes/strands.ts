@@ -1,71 +1,160 @@
-import { createRoute, OpenAPIHono, z } from "@hono/zod-openapi";
-import { planRun, suggestNames } from "@loom/scheduler";
-import type { AnyWorkflow } from "@loom/workflow";
-import type { HubDeps } from "../create-hub.ts";
-import { UnknownWorkflowError } from "../errors.ts";
-import { invalidRequest } from "../invalid-request.ts";
-import { problemResponse } from "../problem.ts";
+import { createHash } from "node:crypto";
+import { createRoute, z } from "@hono/zod-openapi";
+import { planRun } from "@loom/scheduler";
+import { findWorkflow } from "../find-workflow.ts";
+import { createRouter, type RouteDeps } from "../hub-context.ts";
+import { answer, json } from "../json-content.ts";
+import { jsonValue } from "../json-value.ts";
+import { actFor, commonProblems, idempotencyHeaders, operation } from "../operation.ts";
+import { problems } from "../problem.ts";
+import { startedView, toStarted } from "../views/started.ts";
+import { strandSummaryView, strandView, toStrandSummary, toStrandView } from "../views/strand.ts";
 
-/** Deeper ones overflow the stack of what parses and prints them. */
-const MAX_DEPTH = 100;
+const params = z.object({ workflow: z.string() });
 
-const isShallow = (value: unknown, depth = MAX_DEPTH): boolean =>
-  typeof value !== "object" ||
-  value === null ||
-  (depth > 0 && Object.values(value).every((inner) => isShallow(inner, depth - 1)));
-
-const runRequest = z.strictObject({
-  input: z
-    .unknown()
-    .refine((input) => isShallow(input), `nests deeper than ${MAX_DEPTH} levels`)
-    .optional()
-    .openapi({ description: "What the workflow's schema asks for; `{}` where it is left out" }),
-  key: z
-    .string()
-    .regex(/^\P{C}{1,300}$/u, "a key has 1 to 300 printable characters")
-    .optional()
-    .openapi({ description: "A second request with this key answers with the first one's run" }),
+const list = createRoute({
+  ...operation("listStrands", "read"),
+  method: "get",
+  path: "/",
+  summary: "Every workflow that this hub knows, by name",
+  responses: {
+    200: answer("The workflows", z.object({ data: z.array(strandSummaryView) })),
+    ...commonProblems,
+  },
 });
 
-const runRoute = createRoute({
+const get = createRoute({
+  ...operation("getStrand", "read"),
+  method: "get",
+  path: "/{workflow}",
+  summary: "A workflow's definition",
+  request: { params, headers: z.object({ "if-none-match": z.string().optional() }) },
+  responses: {
+    200: {
+      ...answer("The definition", strandView),
+      headers: z.object({ etag: z.string() }),
+    },
+    304: { description: "It is as `If-None-Match` says" },
+    ...commonProblems,
+    ...problems(404),
+  },
+});
+
+const run = createRoute({
+  ...operation("startRun", "run"),
   method: "post",
   path: "/{workflow}/run",
   summary: "Start a run",
   request: {
-    params: z.object({ workflow: z.string() }),
-    body: { required: false, content: { "application/json": { schema: runRequest } } },
+    params,
+    headers: idempotencyHeaders,
+    body: {
+      required: false,
+      ...json(
+        z.strictObject({
+          input: jsonValue.optional().openapi({
+            description: "What the workflow's schema asks for; `{}` where it is left out",
+          }),
+          key: z
+            .string()
+            .regex(/^\P{C}{1,300}$/u, "a key has 1 to 300 printable characters")
+            .optional()
+            .openapi({
+              description:
+                "A workflow has one run of a key, for as long as that is kept: asking again answers with it",
+            }),
+        }),
+      ),
+    },
   },
   responses: {
-    202: {
-      description: "The run was stored; a worker will run it",
-      content: {
-        "application/json": {
-          schema: z.object({
-            runId: z.string(),
-            returned: z.enum(["created", "existing"]),
-            links: z.object({ self: z.string() }),
-          }),
-        },
-      },
+    202: answer("The run is stored; nodes will run it", startedView),
+    ...commonProblems,
+    ...problems(400, 404, 413, 415, 422),
+  },
+});
+
+const pause = createRoute({
+  ...operation("pauseStrand", "operate"),
+  method: "post",
+  path: "/{workflow}/pause",
+  summary: "Keep a workflow's steps from being placed and claimed; what runs goes on",
+  request: {
+    params,
+    headers: idempotencyHeaders,
+    body: {
+      required: false,
+      ...json(z.strictObject({ note: z.string().min(1).max(500).optional() })),
     },
-    ...problemResponse,
+  },
+  responses: {
+    204: { description: "It is paused" },
+    ...commonProblems,
+    ...problems(400, 404, 413, 415, 422),
+  },
+});
+
+const resume = createRoute({
+  ...operation("resumeStrand", "operate"),
+  method: "post",
+  path: "/{workflow}/resume",
+  summary: "Let a paused workflow go on",
+  request: { params, headers: idempotencyHeaders },
+  responses: {
+    204: { description: "It is not paused" },
+    ...commonProblems,
+    ...problems(404, 422),
   },
 });
 
 /** Workflows, in the interface also called strands. */
-export const strandRoutes = ({ queue, workflows, onRunStarted }: HubDeps) =>
-  new OpenAPIHono({ defaultHook: invalidRequest }).openapi(runRoute, async (c) => {
-    const { input, key } = c.req.valid("json");
-    const plan = planRun(findWorkflow(c.req.valid("param").workflow, workflows), { input });
-    const started = await queue.startRun(plan, { trigger: "api", ...(key && { key }) });
-    onRunStarted?.();
-    const links = { self: `/api/loom/runs/${started.runId}` };
-    return c.json({ ...started, links }, 202, { location: links.self });
+export function strandRoutes({ queue, workflows, onJobsAdded }: RouteDeps) {
+  const app = createRouter();
+
+  app.openapi(list, async (c) => {
+    const paused = await readPaused();
+    const sorted = [...workflows.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
+    const data = sorted.map((workflow) => toStrandSummary(workflow, paused.get(workflow.name)));
+    return c.json({ data }, 200);
   });
 
-function findWorkflow(name: string, workflows: ReadonlyMap<string, AnyWorkflow>): AnyWorkflow {
-  const workflow = workflows.get(name);
-  if (workflow) return workflow;
-  const known = [...workflows.keys()].sort();
-  throw new UnknownWorkflowError(name, known, suggestNames(name, known));
+  app.openapi(get, async (c) => {
+    const workflow = findWorkflow(c.req.valid("param").workflow, workflows);
+    const view = toStrandView(workflow, (await readPaused()).get(workflow.name));
+    const etag = `"${createHash("sha256").update(JSON.stringify(view)).digest("base64url").slice(0, 16)}"`;
+    const known = c.req.valid("header")["if-none-match"] ?? "";
+    if (known === "*" || known.replaceAll("W/", "").split(/, */).includes(etag)) {
+      return c.body(null, 304, { etag });
+    }
+    return c.json(view, 200, { etag });
+  });
+
+  app.openapi(run, async (c) => {
+    const { input, key } = c.req.valid("json");
+    const plan = planRun(findWorkflow(c.req.valid("param").workflow, workflows), { input });
+    const askedBy = c.get("identity").who;
+    const acting = await actFor(c, queue);
+    const started = toStarted(await acting.startRun(plan, { askedBy, ...(key && { key }) }));
+    onJobsAdded();
+    return c.json(started, 202, { location: started.links.self });
+  });
+
+  app.openapi(pause, async (c) => {
+    const { name } = findWorkflow(c.req.valid("param").workflow, workflows);
+    await (await actFor(c, queue)).pauseWorkflow(name, c.req.valid("json").note);
+    return c.body(null, 204);
+  });
+
+  app.openapi(resume, async (c) => {
+    const { name } = findWorkflow(c.req.valid("param").workflow, workflows);
+    await (await actFor(c, queue)).resumeWorkflow(name);
+    onJobsAdded();
+    return c.body(null, 204);
+  });
+
+  async function readPaused() {
+    return new Map((await queue.listPaused()).map((paused) => [paused.workflow, paused]));
+  }
+
+  return app;
 }

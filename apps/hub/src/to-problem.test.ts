@@ -1,4 +1,5 @@
 import {
+  JobNotFoundError,
   QueueAccessError,
   QueueRequestError,
   QueueSchemaError,
@@ -10,7 +11,8 @@ import { InvalidInputError } from "@loom/workflow";
 import { HTTPException } from "hono/http-exception";
 import { describe, expect, test } from "vitest";
 import { UnknownWorkflowError } from "./errors.ts";
-import { toAnswer, toProblem } from "./problem.ts";
+import { toAnswer } from "./problem.ts";
+import { toProblem } from "./to-problem.ts";
 
 const refused = (code: string) => new QueueRequestError("loom_start_run", { code, message: "no" });
 
@@ -34,8 +36,9 @@ describe("toProblem", () => {
     { error: new QueueSchemaError("f", "x"), status: 503, code: "QUEUE_SCHEMA" },
     { error: new QueueAccessError("f", "x"), status: 503, code: "QUEUE_ACCESS" },
     { error: new HTTPException(400), status: 400, code: "MALFORMED_REQUEST" },
-    { error: new HTTPException(401), status: 401, code: "UNAUTHORIZED" },
-    { error: new HTTPException(403), status: 403, code: "FORBIDDEN" },
+    { error: refused("RUN_NOT_FINISHED"), status: 409, code: "RUN_NOT_FINISHED" },
+    { error: refused("IDEMPOTENCY_KEY_REUSED"), status: 422, code: "IDEMPOTENCY_KEY_REUSED" },
+    { error: new JobNotFoundError(7), status: 404, code: "JOB_NOT_FOUND" },
     { error: new HTTPException(413), status: 413, code: "BODY_TOO_LARGE" },
     { error: new HTTPException(415), status: 415, code: "UNSUPPORTED_MEDIA_TYPE" },
     { error: new HTTPException(502), status: 500, code: "INTERNAL" },

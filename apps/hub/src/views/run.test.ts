@@ -1,6 +1,6 @@
 import type { Job, Run } from "@loom/queue";
 import { describe, expect, test } from "vitest";
-import { runView, toRunView } from "./run-view.ts";
+import { runView, toRunView } from "./run.ts";
 
 const AT = {
   created: new Date("2026-11-23T10:00:00Z"),
@@ -58,6 +58,8 @@ describe("toRunView", () => {
       version: "v1",
       status: "running",
       trigger: "api",
+      askedBy: null,
+      retryOf: null,
       input: { ref: "main" },
       createdAt: "2026-11-23T10:00:00.000Z",
       finishedAt: null,

@@ -1,20 +1,13 @@
 import { z } from "@hono/zod-openapi";
 import type { Job, Run } from "@loom/queue";
+import { jobState } from "./job.ts";
+import { runStatus, runTrigger } from "./run-summary.ts";
 
 const stepView = z
   .object({
     id: z.int(),
     step: z.string(),
-    state: z.enum([
-      "blocked",
-      "waiting",
-      "pending",
-      "running",
-      "succeeded",
-      "failed",
-      "cancelled",
-      "skipped",
-    ]),
+    state: jobState,
     /** Where it runs or ran, or the node that it is offered to. */
     host: z.string().nullable(),
     after: z.array(z.string()),
@@ -39,8 +32,12 @@ export const runView = z
     id: z.string(),
     workflow: z.string(),
     version: z.string(),
-    status: z.enum(["running", "succeeded", "failed", "cancelled"]),
-    trigger: z.enum(["api", "manual", "schedule"]),
+    status: runStatus,
+    trigger: runTrigger,
+    /** Who asked for it. */
+    askedBy: z.string().nullable(),
+    /** The run that it repeats. */
+    retryOf: z.string().nullable(),
     input: z.unknown(),
     createdAt: z.iso.datetime(),
     finishedAt: z.iso.datetime().nullable(),
@@ -50,13 +47,15 @@ export const runView = z
 
 /** A run as the API shows it. */
 export function toRunView(run: Run): z.output<typeof runView> {
-  const { id, workflow, version, status, trigger, input } = run;
+  const { id, workflow, version, status, trigger, askedBy, retryOf, input } = run;
   return {
     id,
     workflow,
     version,
     status,
     trigger,
+    askedBy,
+    retryOf,
     input,
     createdAt: run.createdAt.toISOString(),
     finishedAt: run.status === "running" ? null : run.finishedAt.toISOString(),

@@ -1,0 +1,175 @@
+import type { Queue, QueueEvent } from "@loom/queue";
+import { createBell, type Log } from "@loom/worker";
+import { isAfter } from "./event-cursor.ts";
+
+/** How often to look for events while somebody listens and nothing rings. */
+const POLL_MS = 500;
+/** And after a failure. */
+const RETRY_MS = 2_000;
+const PAGE = 1_000;
+/** Events that a listener may be behind before it is let go. */
+const MAX_WAITING = 2_000;
+/** Of the past that a listener is told before it is sent away to begin anew. */
+const MAX_PAST = 20_000;
+
+export type Matches = (event: QueueEvent) => boolean;
+
+/** One listener's events. */
+export interface Subscription {
+  /** Where it begins: everything behind it is told. */
+  position: string;
+  /**
+   * The next events, as soon as there are any; none after `ms` without, and when it is closed. `reset`
+   * when more happened since it left off than is told: it has to look anew, and goes on from here.
+   */
+  next(ms: number): Promise<QueueEvent[] | "reset">;
+  close(): void;
+}
+
+/**
+ * Tells any number of listeners what happens. One loop reads the table of events, for all of them, and
+ * only while there are any.
+ */
+export interface EventFeed {
+  /**
+   * @param options.after - Where the listener left off; without it, it begins now.
+   * @param options.onLost - Called when it takes too little of what happens: it is told nothing more.
+   */
+  subscribe(options: {
+    after?: string | undefined;
+    matches: Matches;
+    onLost: () => void;
+  }): Promise<Subscription>;
+  /** Looks at once: something was just written. */
+  ring(): void;
+  /** How many listen. */
+  readonly size: number;
+}
+
+interface Listener {
+  matches: Matches;
+  onLost: () => void;
+  waiting: QueueEvent[];
+  wake: () => void;
+}
+
+export function createEventFeed({ queue, log }: { queue: Queue; log: Log }): EventFeed {
+  const listeners = new Set<Listener>();
+  const bell = createBell();
+  /** Up to where all listeners were told; undefined while nobody listens. */
+  let position: string | undefined;
+  let beginning: Promise<string> | undefined;
+
+  async function begin(): Promise<string> {
+    const { cursor } = await queue.readEvents({ after: "now" });
+    position = cursor ?? "0.0";
+    void readOn();
+    return position;
+  }
+
+  async function readOn(): Promise<void> {
+    const stop = new AbortController();
+    while (listeners.size > 0) {
+      let pauseMs = POLL_MS;
+      try {
+        const page = await queue.readEvents({ after: position ?? "now", limit: PAGE });
+        position = page.cursor ?? position;
+        for (const listener of listeners) tell(listener, page.events);
+        if (page.events.length === PAGE) pauseMs = 0;
+      } catch (error) {
+        log.warn({ err: error }, "events cannot be read");
+        pauseMs = RETRY_MS;
+      }
+      if (pauseMs > 0) await bell.wait(pauseMs, stop.signal);
+    }
+    position = undefined;
+    beginning = undefined;
+  }
+
+  function tell(listener: Listener, events: readonly QueueEvent[]): void {
+    const wanted = events.filter(listener.matches);
+    if (wanted.length === 0) return;
+    if (listener.waiting.length + wanted.length > MAX_WAITING) {
+      listener.waiting = [];
+      listeners.delete(listener);
+      listener.onLost();
+    } else {
+      listener.waiting.push(...wanted);
+      listener.wake();
+    }
+  }
+
+  return {
+    ring: () => bell.ring(),
+
+    get size() {
+      return listeners.size;
+    },
+
+    async subscribe({ after, matches, onLost }) {
+      const listener: Listener = { matches, onLost, waiting: [], wake: () => {} };
+      listeners.add(listener);
+      let start: string;
+      try {
+        beginning ??= begin();
+        await beginning;
+        // What the loop reads from here on, it tells this listener too.
+        start = position ?? (await beginning);
+      } catch (error) {
+        listeners.delete(listener);
+        beginning = undefined;
+        throw error;
+      }
+      const past = after === undefined ? undefined : readPast(queue, { after, until: start });
+
+      return {
+        position: start,
+        close() {
+          listeners.delete(listener);
+          listener.wake();
+        },
+        async next(ms) {
+          for (let page = await past?.next(); page && !page.done; page = await past?.next()) {
+            if (page.value === "reset") return "reset";
+            const events = page.value.filter(matches);
+            if (events.length > 0) return events;
+          }
+          if (listener.waiting.length === 0) await waitFor(listener, ms);
+          const events = listener.waiting;
+          listener.waiting = [];
+          return events;
+        },
+      };
+    },
+  };
+}
+
+/** Resolves when the listener is told something, or closed; after `ms` at the latest. */
+function waitFor(listener: Listener, ms: number): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, ms);
+    listener.wake = () => {
+      clearTimeout(timer);
+      resolve();
+    };
+  });
+}
+
+/** What happened between two places, page by page. */
+async function* readPast(
+  queue: Queue,
+  { after, until }: { after: string; until: string },
+): AsyncGenerator<QueueEvent[] | "reset", undefined> {
+  let place = after;
+  for (let read = 0; isAfter(until, place); read += PAGE) {
+    if (read >= MAX_PAST) {
+      yield "reset";
+      return;
+    }
+    const { events } = await queue.readEvents({ after: place, limit: PAGE });
+    const last = events.at(-1);
+    if (!last) return;
+    yield events.filter(({ cursor }) => !isAfter(cursor, until));
+    place = last.cursor;
+  }
+}

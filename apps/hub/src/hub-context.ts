@@ -1,0 +1,36 @@
+import { OpenAPIHono } from "@hono/zod-openapi";
+import type { Queue } from "@loom/queue";
+import type { Log } from "@loom/worker";
+import type { AnyWorkflow } from "@loom/workflow";
+import type { Context } from "hono";
+import type { Identity } from "./access/identity.ts";
+import type { TokenMemory } from "./access/token-memory.ts";
+import type { EventFeed } from "./events/event-feed.ts";
+import { invalidRequest } from "./invalid-request.ts";
+
+/** What middleware leaves for handlers. */
+export interface HubEnv {
+  Variables: {
+    requestId: string;
+    identity: Identity;
+    /** What is asked, in a word: the operation's id. */
+    action: string;
+  };
+}
+export type HubContext = Context<HubEnv>;
+
+/** What routes work with. */
+export interface RouteDeps {
+  queue: Queue;
+  workflows: ReadonlyMap<string, AnyWorkflow>;
+  log: Log;
+  tokens: TokenMemory;
+  feed: EventFeed;
+  /** Called when there may be something to place, or to claim. */
+  onJobsAdded: () => void;
+  /** Aborts when the hub ends: streams end with it. */
+  stopping: AbortSignal;
+}
+
+/** A part of the API; what a schema refuses is answered with 422. */
+export const createRouter = () => new OpenAPIHono<HubEnv>({ defaultHook: invalidRequest });

@@ -1,0 +1,63 @@
+import type { NewJob } from "@loom/queue";
+import { planRun } from "@loom/scheduler";
+import type { AnyWorkflow } from "@loom/workflow";
+import { findWorkflow } from "./find-workflow.ts";
+import { ProblemError } from "./problem.ts";
+import { suggestNames } from "./suggest-names.ts";
+
+/** A step to run on its own, as somebody asks for it. */
+export interface AskedJob {
+  workflow: string;
+  step: string;
+  input?: unknown;
+  key?: string | undefined;
+  host?: string | undefined;
+  priority?: number | undefined;
+  delayMs?: number | undefined;
+  startWithinMs?: number | undefined;
+}
+
+/**
+ * A step of a workflow as a job of its own: what is not asked for is as its author says.
+ *
+ * @throws UnknownWorkflowError, InvalidInputError, PlanError, and ProblemError `UNKNOWN_STEP`.
+ */
+export function planJob(asked: AskedJob, workflows: ReadonlyMap<string, AnyWorkflow>): NewJob {
+  const plan = planRun(findWorkflow(asked.workflow, workflows), { input: asked.input });
+  const planned = plan.jobs.find(({ step }) => step === asked.step);
+  if (!planned)
+    throw unknownStep(
+      asked,
+      plan.jobs.map(({ step }) => step),
+    );
+  const { requires, prefers, timeoutMs, retry } = planned;
+  const host = asked.host ?? planned.host ?? undefined;
+  const { key, delayMs, startWithinMs } = asked;
+  return {
+    workflow: asked.workflow,
+    step: asked.step,
+    input: plan.input,
+    requires,
+    prefers,
+    priority: asked.priority ?? planned.priority,
+    timeoutMs,
+    retry,
+    ...(key !== undefined && { key }),
+    ...(host !== undefined && { host }),
+    ...(delayMs !== undefined && { delayMs }),
+    ...(startWithinMs !== undefined && { startWithinMs }),
+  };
+}
+
+function unknownStep({ workflow, step }: AskedJob, known: string[]): ProblemError {
+  const suggestions = suggestNames(step, known);
+  const meant = suggestions.length > 0 ? `; did you mean ${suggestions.join(" or ")}?` : "";
+  return new ProblemError({
+    title: "Unknown step",
+    status: 404,
+    code: "UNKNOWN_STEP",
+    detail: `workflow ${workflow} has no step ${step}${meant}`,
+    hint: `its steps: ${known.join(", ")}`,
+    suggestions,
+  });
+}

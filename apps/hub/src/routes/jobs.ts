@@ -1,0 +1,225 @@
+import { createRoute, z } from "@hono/zod-openapi";
+import { createRouter, type RouteDeps } from "../hub-context.ts";
+import { answer, json } from "../json-content.ts";
+import { jsonValue } from "../json-value.ts";
+import { actFor, commonProblems, idempotencyHeaders, operation } from "../operation.ts";
+import { planJob } from "../plan-job.ts";
+import { ProblemError, problems } from "../problem.ts";
+import { jobState, jobSummaryView, jobView, toJobSummary, toJobView } from "../views/job.ts";
+import { logView, toLogPart } from "../views/log.ts";
+import { pageOf, pageQuery, readCursor, toPage } from "../views/page.ts";
+
+/** Of a log that one answer holds, as chunks of at most 256 KiB. */
+const CHUNKS = 16;
+
+const params = z.object({
+  id: z.coerce
+    .number()
+    .int()
+    .min(1)
+    .max(Number.MAX_SAFE_INTEGER)
+    .openapi({ type: "integer", param: { name: "id", in: "path" } }),
+});
+
+const list = createRoute({
+  ...operation("listJobs", "read"),
+  method: "get",
+  path: "/",
+  summary: "Jobs, newest first: steps of runs, and jobs of their own",
+  request: {
+    query: z.object({
+      workflow: z.string().max(100).optional(),
+      state: jobState.optional(),
+      node: z.string().max(63).optional(),
+      runId: z.string().max(100).optional(),
+      ...pageQuery,
+    }),
+  },
+  responses: {
+    200: answer("A page of jobs", pageOf(jobSummaryView)),
+    ...commonProblems,
+    ...problems(422),
+  },
+});
+
+const get = createRoute({
+  ...operation("getJob", "read"),
+  method: "get",
+  path: "/{id}",
+  summary: "A job, with what it was given and what it came to",
+  request: { params },
+  responses: {
+    200: answer("The job", jobView),
+    ...commonProblems,
+    ...problems(404, 422),
+  },
+});
+
+const newJob = z.strictObject({
+  workflow: z.string().max(100),
+  step: z.string().max(100),
+  input: jsonValue.optional(),
+  key: z
+    .string()
+    .regex(/^\P{C}{1,300}$/u, "a key has 1 to 300 printable characters")
+    .optional()
+    .openapi({ description: "A workflow has one job of a key: asking again answers with it" }),
+  host: z
+    .string()
+    .regex(/^[a-z0-9][a-z0-9._-]{0,62}$/, "not the name of a node")
+    .optional()
+    .openapi({ description: "Pins it to a node" }),
+  priority: z.int().min(0).max(1_000).optional(),
+  delayMs: z.int().min(0).max(31_536_000_000).optional(),
+  startWithinMs: z.int().min(1).max(2_147_483_647).optional(),
+});
+
+const add = createRoute({
+  ...operation("addJobs", "run"),
+  method: "post",
+  path: "/",
+  summary: "Run steps of workflows on their own, without the others; all or none",
+  request: {
+    headers: idempotencyHeaders,
+    body: {
+      required: true,
+      ...json(z.strictObject({ jobs: z.array(newJob).min(1).max(1_000) })),
+    },
+  },
+  responses: {
+    202: answer(
+      "They are stored, in the same order",
+      z.object({
+        jobs: z.array(z.object({ id: z.int(), returned: z.enum(["created", "existing"]) })),
+      }),
+    ),
+    ...commonProblems,
+    ...problems(400, 404, 413, 415, 422),
+  },
+});
+
+const cancel = createRoute({
+  ...operation("cancelJob", "run"),
+  method: "post",
+  path: "/{id}/cancel",
+  summary: "Cancel a job; of a run, what depends on it is skipped",
+  request: { params, headers: idempotencyHeaders },
+  responses: {
+    202: answer(
+      "`requested`: the node that runs it has to stop it. `finished`: there was nothing to cancel",
+      z.object({ answer: z.enum(["cancelled", "requested", "finished"]) }),
+    ),
+    ...commonProblems,
+    ...problems(404, 422),
+  },
+});
+
+const redrive = createRoute({
+  ...operation("redriveJob", "run"),
+  method: "post",
+  path: "/{id}/redrive",
+  summary: "Add a copy of a failed or cancelled job that belongs to no run; one copy a job",
+  request: { params, headers: idempotencyHeaders },
+  responses: {
+    202: answer("The copy", z.object({ id: z.int() })),
+    ...commonProblems,
+    ...problems(404, 409, 422),
+  },
+});
+
+const log = createRoute({
+  ...operation("getJobLog", "read"),
+  method: "get",
+  path: "/{id}/logs",
+  summary: "A job's output from a byte on",
+  request: {
+    params,
+    query: z.object({
+      offset: z.coerce
+        .number()
+        .int()
+        .min(0)
+        .max(2_147_483_647)
+        .default(0)
+        .openapi({ type: "integer" }),
+      fence: z.coerce.number().int().min(0).max(2_147_483_647).optional().openapi({
+        type: "integer",
+        description: "The claim whose output to read; the newest where it is left out",
+      }),
+    }),
+  },
+  responses: {
+    200: answer("The output, up to 4 MiB of it", logView),
+    ...commonProblems,
+    ...problems(404, 422),
+  },
+});
+
+export function jobRoutes({ queue, workflows, feed, onJobsAdded }: RouteDeps) {
+  const app = createRouter();
+
+  app.openapi(list, async (c) => {
+    const { cursor, limit, ...filters } = c.req.valid("query");
+    const place = readCursor(cursor, filters);
+    const after = place === undefined ? undefined : Number(place);
+    const { jobs, next } = await queue.listJobs({ ...filters, after, limit });
+    return c.json(toPage(c, jobs.map(toJobSummary), next, filters), 200);
+  });
+
+  app.openapi(get, async (c) =>
+    c.json(toJobView(await queue.getJob(c.req.valid("param").id)), 200),
+  );
+
+  app.openapi(add, async (c) => {
+    const jobs = c.req.valid("json").jobs.map((job) => planJob(job, workflows));
+    const added = await (await actFor(c, queue)).enqueue(jobs);
+    onJobsAdded();
+    return c.json({ jobs: added }, 202);
+  });
+
+  app.openapi(cancel, async (c) => {
+    const { id } = c.req.valid("param");
+    // One that is not there is no deed to write down.
+    await queue.getJob(id);
+    const [cancelled] = await (await actFor(c, queue)).cancel([id]);
+    feed.ring();
+    // Pruned since: what is removed was finished.
+    const given = cancelled?.answer ?? "unknown";
+    return c.json({ answer: given === "unknown" ? ("finished" as const) : given }, 202);
+  });
+
+  app.openapi(redrive, async (c) => {
+    const { id } = c.req.valid("param");
+    const job = await queue.getJob(id);
+    if (job.runId !== null || (job.state !== "failed" && job.state !== "cancelled")) {
+      throw nothingToRedrive(id);
+    }
+    const [copy] = await (await actFor(c, queue)).redrive([id]);
+    if (typeof copy?.redrivenAs !== "number") throw nothingToRedrive(id);
+    onJobsAdded();
+    return c.json({ id: copy.redrivenAs }, 202);
+  });
+
+  app.openapi(log, async (c) => {
+    const { id } = c.req.valid("param");
+    const { offset, fence } = c.req.valid("query");
+    await queue.getJob(id);
+    const page = await queue.readLog(id, {
+      from: offset,
+      limit: CHUNKS,
+      ...(fence !== undefined && { fence }),
+    });
+    return c.json(toLogPart(page, offset), 200);
+  });
+
+  return app;
+}
+
+const nothingToRedrive = (id: number): ProblemError =>
+  new ProblemError({
+    title: "Nothing to redrive",
+    status: 409,
+    code: "NOTHING_TO_REDRIVE",
+    detail: `job ${id} is not a failed or cancelled job of its own`,
+    hint: "retry the run that a step belongs to: POST /api/loom/runs/{id}/retry",
+  });
