@@ -73,23 +73,53 @@ export const test = databaseTest
         rateLimit: { burst: 1_000_000, perSecond: 1_000_000 },
       }),
   )
-  .extend("call", ({ app }) => async (method: "GET" | "POST", path: string, body?: unknown) => {
-    const answer = await app.request(`/api/loom${path}`, {
-      method,
-      headers: {
-        authorization: `Bearer ${TOKEN}`,
-        ...(body !== undefined && { "content-type": "application/json" }),
+  .extend(
+    "call",
+    ({ app }) =>
+      async (
+        method: "GET" | "POST" | "DELETE",
+        path: string,
+        body?: unknown,
+        headers: Record<string, string> = {},
+      ) => {
+        const answer = await app.request(`/api/loom${path}`, {
+          method,
+          headers: {
+            authorization: `Bearer ${TOKEN}`,
+            ...(body !== undefined && { "content-type": "application/json" }),
+            ...headers,
+          },
+          ...(body !== undefined && { body: JSON.stringify(body) }),
+        });
+        const text = await answer.text();
+        return {
+          status: answer.status,
+          body: (text === "" ? {} : JSON.parse(text)) as Body,
+          headers: answer.headers,
+        };
       },
-      ...(body !== undefined && { body: JSON.stringify(body) }),
-    });
-    return { status: answer.status, body: (await answer.json()) as Body };
-  })
+  )
   .extend("countRows", ({ database }) => async () => {
     const [counts] = await database.sql<{ runs: number; jobs: number }[]>`
       select (select count(*)::int from public.loom_runs) as runs,
              (select count(*)::int from public.loom_job_queue) as jobs`;
     return counts;
   });
+
+/** Runs whatever is placed on a node to a good end, round by round, until nothing is left. */
+export async function runAll(queue: Queue, session: { node: string; epoch: number }) {
+  for (let seq = 1; ; seq += 1) {
+    const waiting = await queue.listWaiting();
+    const offers = waiting.map(({ id }) => ({ job: id, node: session.node, placement: null }));
+    await queue.place({ offers, refusals: [] });
+    const jobs = await claim(queue, session, seq);
+    if (jobs.length === 0) return;
+    await queue.settle(
+      session.node,
+      jobs.map(({ id, fence }) => ({ id, fence, outcome: "succeeded", result: { ok: true } })),
+    );
+  }
+}
 
 /** Opens a session, as an agent that has just started. */
 export async function sayHello(

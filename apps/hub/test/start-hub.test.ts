@@ -69,7 +69,7 @@ describe("startHub", () => {
         steps: [{ step: "greet", host: "oracle", result: { greetedBy: "oracle" } }],
       });
     expect((await call(hub, "GET", "/api/loom/nodes")).body).toMatchObject({
-      nodes: [
+      data: [
         {
           name: "oracle",
           online: true,
@@ -148,7 +148,7 @@ describe("startHub", () => {
     hub.stop.abort();
     await expect(fetch(`${hub.url}/healthz`)).rejects.toThrow();
     answer.resolve();
-    expect(await early).toEqual({ status: 200, body: { nodes: [] } });
+    expect(await early).toEqual({ status: 200, body: { data: [] } });
     await hub.done;
   });
 

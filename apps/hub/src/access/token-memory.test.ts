@@ -12,7 +12,13 @@ function memory(answers: () => Partial<ApiToken> | null = () => ({ expiresAt: nu
     },
     () => at,
   );
-  return { tokens, asked, pass: (ms: number) => void (at += ms) };
+  return {
+    tokens,
+    asked,
+    pass(ms: number) {
+      at += ms;
+    },
+  };
 }
 
 describe("a memory of tokens", () => {

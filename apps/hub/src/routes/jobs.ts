@@ -159,10 +159,11 @@ export function jobRoutes({ queue, workflows, feed, onJobsAdded }: RouteDeps) {
   const app = createRouter();
 
   app.openapi(list, async (c) => {
-    const { cursor, limit, ...filters } = c.req.valid("query");
+    const { cursor, limit, ...rest } = c.req.valid("query");
+    const filters = { list: "jobs", ...rest };
     const place = readCursor(cursor, filters);
     const after = place === undefined ? undefined : Number(place);
-    const { jobs, next } = await queue.listJobs({ ...filters, after, limit });
+    const { jobs, next } = await queue.listJobs({ ...rest, after, limit });
     return c.json(toPage(c, jobs.map(toJobSummary), next, filters), 200);
   });
 

@@ -65,6 +65,16 @@ const cancel = createRoute({
   },
 });
 
+const retryRequest = z
+  .discriminatedUnion("mode", [
+    z.strictObject({ mode: z.enum(["all", "failed"]) }),
+    z.strictObject({ mode: z.literal("from"), step: z.string().min(1).max(100) }),
+  ])
+  .openapi({
+    description:
+      "`failed`, as where the body is left out, takes over what succeeded; `from` repeats a step, what depends on it, and what did not succeed",
+  });
+
 const retry = createRoute({
   ...operation("retryRun", "run"),
   method: "post",
@@ -75,18 +85,7 @@ const retry = createRoute({
     headers: idempotencyHeaders,
     body: {
       required: false,
-      ...json(
-        z
-          .discriminatedUnion("mode", [
-            z.strictObject({ mode: z.enum(["all", "failed"]) }),
-            z.strictObject({ mode: z.literal("from"), step: z.string().min(1).max(100) }),
-          ])
-          .optional()
-          .openapi({
-            description:
-              "`failed` (the default) takes over what succeeded; `from` repeats a step, what depends on it, and what did not succeed",
-          }),
-      ),
+      ...json(retryRequest),
     },
   },
   responses: {
@@ -127,7 +126,7 @@ export function runRoutes({ queue, workflows, feed, onJobsAdded }: RouteDeps) {
 
   app.openapi(list, async (c) => {
     const { cursor, limit, since, until, ...rest } = c.req.valid("query");
-    const filters = { ...rest, since, until };
+    const filters = { list: "runs", ...rest, since, until };
     const { runs, next } = await queue.listRuns({
       ...rest,
       since: since === undefined ? undefined : new Date(since),
@@ -149,7 +148,9 @@ export function runRoutes({ queue, workflows, feed, onJobsAdded }: RouteDeps) {
   });
 
   app.openapi(retry, async (c) => {
-    const what = c.req.valid("json") ?? { mode: "failed" };
+    // A body that is left out is validated as none, and read as `{}`.
+    const asked: Partial<z.output<typeof retryRequest>> = c.req.valid("json");
+    const what = asked.mode === undefined ? ({ mode: "failed" } as const) : c.req.valid("json");
     const acting = await actFor(c, queue);
     const started = toStarted(await acting.retryRun(c.req.valid("param").id, what));
     onJobsAdded();

@@ -1,4 +1,4 @@
-import { createRoute, z } from "@hono/zod-openapi";
+import { createRoute } from "@hono/zod-openapi";
 import { deleteCookie, setCookie } from "hono/cookie";
 import { digestOf, makeToken } from "../access/api-token.ts";
 import { SESSION_COOKIE } from "../access/authenticate.ts";
@@ -7,18 +7,10 @@ import { createRouter, type RouteDeps } from "../hub-context.ts";
 import { answer } from "../json-content.ts";
 import { actFor, commonProblems, operation } from "../operation.ts";
 import { ProblemError } from "../problem.ts";
-import { scope } from "../views/token.ts";
+import { sessionView } from "../views/session.ts";
 
 /** How long a browser stays logged in. */
 const SESSION_MS = 12 * 3_600_000;
-
-const sessionView = z
-  .object({
-    who: z.string(),
-    scopes: z.array(scope),
-    expiresAt: z.iso.datetime().nullable(),
-  })
-  .openapi("Session");
 
 const show = createRoute({
   ...operation("getSession", "read"),

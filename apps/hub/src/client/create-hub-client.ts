@@ -1,0 +1,195 @@
+import { followStream, type StreamEvent, type StreamOptions } from "./event-source.ts";
+import {
+  type CallOptions,
+  type ChangeOptions,
+  createAsk,
+  type HubClientOptions,
+} from "./request.ts";
+import type {
+  AuditEntry,
+  Event,
+  Job,
+  JobSummary,
+  Log,
+  Node,
+  Page,
+  Run,
+  RunSummary,
+  Scope,
+  Session,
+  StartedRun,
+  Strand,
+  StrandSummary,
+  Token,
+} from "./shapes.ts";
+
+export interface PageQuery {
+  cursor?: string;
+  /** 1 to 200, default 50. */
+  limit?: number;
+}
+
+export interface RunQuery extends PageQuery {
+  workflow?: string;
+  status?: RunSummary["status"];
+  trigger?: RunSummary["trigger"];
+  askedBy?: string;
+  /** RFC 3339. */
+  since?: string;
+  until?: string;
+}
+
+export interface JobQuery extends PageQuery {
+  workflow?: string;
+  state?: JobSummary["state"];
+  node?: string;
+  runId?: string;
+}
+
+export interface NewJob {
+  workflow: string;
+  step: string;
+  input?: unknown;
+  key?: string;
+  host?: string;
+  priority?: number;
+  delayMs?: number;
+  startWithinMs?: number;
+}
+
+export type HubClient = ReturnType<typeof createHubClient>;
+
+/**
+ * The hub's API as functions, one an operation. Needs nothing but `fetch`, so it works in Node
+ * and in browsers.
+ *
+ * Every function throws HubError when the hub refuses, with its stable `code`. What changes something is
+ * sent with an `Idempotency-Key`, so that repeating it after a lost answer changes nothing twice.
+ */
+export function createHubClient(options: HubClientOptions) {
+  const ask = createAsk(options);
+
+  const read = async <Shape>(
+    path: string,
+    query?: object,
+    { signal }: CallOptions = {},
+  ): Promise<Shape> => {
+    const answer = await ask("GET", path, {
+      query: query as Record<string, string>,
+      ...(signal && { signal }),
+    });
+    return (await answer.json()) as Shape;
+  };
+
+  const change = async <Shape>(
+    path: string,
+    body?: unknown,
+    { signal, idempotencyKey = crypto.randomUUID() }: ChangeOptions = {},
+  ): Promise<Shape> => {
+    const answer = await ask("POST", path, {
+      body,
+      headers: { "idempotency-key": idempotencyKey },
+      ...(signal && { signal }),
+    });
+    return (answer.status === 204 ? undefined : await answer.json()) as Shape;
+  };
+
+  const at = (...parts: (string | number)[]): string =>
+    parts.map((part) => encodeURIComponent(part)).join("/");
+
+  return {
+    listStrands: (call?: CallOptions) => read<{ data: StrandSummary[] }>("strands", {}, call),
+    getStrand: (workflow: string, call?: CallOptions) =>
+      read<Strand>(at("strands", workflow), {}, call),
+    startRun: (
+      workflow: string,
+      body: { input?: unknown; key?: string } = {},
+      call?: ChangeOptions,
+    ) => change<StartedRun>(at("strands", workflow, "run"), body, call),
+    pauseStrand: (workflow: string, body: { note?: string } = {}, call?: ChangeOptions) =>
+      change<void>(at("strands", workflow, "pause"), body, call),
+    resumeStrand: (workflow: string, call?: ChangeOptions) =>
+      change<void>(at("strands", workflow, "resume"), undefined, call),
+
+    listRuns: (query: RunQuery = {}, call?: CallOptions) =>
+      read<Page<RunSummary>>("runs", query, call),
+    getRun: (id: string, call?: CallOptions) => read<Run>(at("runs", id), {}, call),
+    cancelRun: (id: string, call?: ChangeOptions) =>
+      change<{ status: Run["status"] }>(at("runs", id, "cancel"), undefined, call),
+    retryRun: (
+      id: string,
+      body: { mode: "all" | "failed" } | { mode: "from"; step: string } = { mode: "failed" },
+      call?: ChangeOptions,
+    ) => change<StartedRun>(at("runs", id, "retry"), body, call),
+    rerunRun: (id: string, body: { input?: unknown } = {}, call?: ChangeOptions) =>
+      change<StartedRun>(at("runs", id, "rerun"), body, call),
+
+    listJobs: (query: JobQuery = {}, call?: CallOptions) =>
+      read<Page<JobSummary>>("jobs", query, call),
+    getJob: (id: number, call?: CallOptions) => read<Job>(at("jobs", id), {}, call),
+    addJobs: (jobs: readonly NewJob[], call?: ChangeOptions) =>
+      change<{ jobs: { id: number; returned: "created" | "existing" }[] }>("jobs", { jobs }, call),
+    cancelJob: (id: number, call?: ChangeOptions) =>
+      change<{ answer: "cancelled" | "requested" | "finished" }>(
+        at("jobs", id, "cancel"),
+        undefined,
+        call,
+      ),
+    redriveJob: (id: number, call?: ChangeOptions) =>
+      change<{ id: number }>(at("jobs", id, "redrive"), undefined, call),
+    getJobLog: (id: number, query: { offset?: number; fence?: number } = {}, call?: CallOptions) =>
+      read<Log>(at("jobs", id, "logs"), query, call),
+
+    listNodes: (call?: CallOptions) => read<{ data: Node[] }>("nodes", {}, call),
+    getNode: (name: string, call?: CallOptions) => read<Node>(at("nodes", name), {}, call),
+
+    /** `request.done` only for those who may operate. */
+    streamEvents: (stream: StreamOptions = {}): AsyncGenerator<StreamEvent<Event>, void> =>
+      followStream(ask, "events", stream),
+    /** Begins with `snapshot`, whose data is the run; ends when the run is finished. */
+    streamRunEvents: (
+      id: string,
+      stream: StreamOptions = {},
+    ): AsyncGenerator<StreamEvent<Event | Run>, void> =>
+      followStream(ask, at("runs", id, "events"), stream),
+    /** Ends when the job is finished. */
+    streamJobLog: (
+      id: number,
+      stream: StreamOptions = {},
+    ): AsyncGenerator<StreamEvent<Log>, void> =>
+      followStream(ask, at("jobs", id, "logs", "stream"), stream),
+
+    listAudit: (query: PageQuery = {}, call?: CallOptions) =>
+      read<Page<AuditEntry>>("audit", query, call),
+    listTokens: (call?: CallOptions) => read<{ data: Token[] }>("tokens", {}, call),
+    /** Its secret is in this answer and nowhere else. */
+    async createToken(body: { name: string; scopes: readonly Scope[]; expiresInDays?: number }) {
+      const answer = await ask("POST", "tokens", { body });
+      return (await answer.json()) as Token & { token: string };
+    },
+    async revokeToken(id: string) {
+      return (await (await ask("DELETE", at("tokens", id))).json()) as Token;
+    },
+
+    getSession: (call?: CallOptions) => read<Session>("session", {}, call),
+    /** Logs this browser in with the client's token. */
+    async openSession() {
+      return (await (await ask("POST", "session")).json()) as Session;
+    },
+    async closeSession() {
+      await ask("DELETE", "session");
+    },
+  };
+}
+
+/** Everything of a list, page by page: `for await (const run of everyPage(hub.listRuns, { status: "failed" }))`. */
+export async function* everyPage<Item, Query extends PageQuery>(
+  list: (query: Query) => Promise<Page<Item>>,
+  query: Query,
+): AsyncGenerator<Item, void> {
+  for (let cursor: string | null | undefined; cursor !== null; ) {
+    const page: Page<Item> = await list(cursor === undefined ? query : { ...query, cursor });
+    yield* page.data;
+    cursor = page.next;
+  }
+}
