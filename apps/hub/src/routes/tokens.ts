@@ -4,7 +4,7 @@ import { createRouter, type RouteDeps } from "../hub-context.ts";
 import { answer, json } from "../json-content.ts";
 import { actFor, commonProblems, operation } from "../operation.ts";
 import { ProblemError, problems } from "../problem.ts";
-import { scope, tokenView, toTokenView } from "../views/token.ts";
+import { newTokenView, scope, tokenView, toTokenView } from "../views/token.ts";
 
 const DAY_MS = 86_400_000;
 
@@ -37,7 +37,7 @@ const create = createRoute({
     },
   },
   responses: {
-    201: answer("The token", tokenView.extend({ token: z.string() }).openapi("NewToken")),
+    201: answer("The token", newTokenView),
     ...commonProblems,
     ...problems(400, 409, 413, 415, 422),
   },

@@ -43,8 +43,9 @@ export const jobSummaryView = z
 
 export const toJobSummary = (job: JobSummary): z.output<typeof jobSummaryView> => withIsoDates(job);
 
-export const jobView = jobSummaryView
-  .extend({
+export const jobView = z
+  .object({
+    ...jobSummaryView.shape,
     after: z.array(z.string()),
     hostPinned: z.boolean(),
     declinedBy: z.array(z.string()),

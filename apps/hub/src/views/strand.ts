@@ -40,8 +40,9 @@ const stepDefinition = z
   })
   .openapi("StepDefinition");
 
-export const strandView = strandSummaryView
-  .extend({
+export const strandView = z
+  .object({
+    ...strandSummaryView.shape,
     steps: z.array(stepDefinition),
     /** JSON Schema of the input; `{}` where the schema cannot be said in it. */
     inputSchema: z.record(z.string(), z.unknown()),

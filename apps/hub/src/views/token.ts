@@ -19,6 +19,9 @@ export const tokenView = z
   })
   .openapi("Token");
 
+/** A token that was just made: with its secret. */
+export const newTokenView = z.object({ ...tokenView.shape, token: z.string() }).openapi("NewToken");
+
 export function toTokenView({ isSession: _, ...token }: ApiToken): z.output<typeof tokenView> {
   return withIsoDates(token);
 }

@@ -1,0 +1,29 @@
+import { createHash } from "node:crypto";
+import { describe, expect } from "vitest";
+import type { ApiDocument } from "../src/reference/operations.ts";
+import { toMarkdown } from "../src/reference/to-markdown.ts";
+import { test } from "./fixtures.ts";
+
+describe("the reference", () => {
+  test("in docs/api.md is that of the hub as it is", async ({ app }) => {
+    const document = (await (await app.request("/openapi.json")).json()) as ApiDocument;
+    await expect(toMarkdown(document)).toMatchFileSnapshot("../../../docs/api.md");
+  });
+
+  test("at /docs names every operation, loads nothing and runs nothing", async ({ app }) => {
+    const answer = await app.request("/docs");
+    const html = await answer.text();
+    const document = (await (await app.request("/openapi.json")).json()) as ApiDocument;
+    for (const methods of Object.values(document.paths ?? {})) {
+      for (const { operationId } of Object.values(methods)) {
+        expect(html).toContain(`<section id="${operationId}">`);
+      }
+    }
+    expect(html).not.toMatch(/<script|<link|<img|@import|url\(|https?:\/\//i);
+    const policy = answer.headers.get("content-security-policy") ?? "";
+    const [, style = ""] = /<style>([\s\S]*?)<\/style>/.exec(html) ?? [];
+    const digest = createHash("sha256").update(style).digest("base64");
+    expect(policy).toContain(`default-src 'none'; style-src 'sha256-${digest}'`);
+    expect(Buffer.byteLength(html)).toBeLessThan(100_000);
+  });
+});
