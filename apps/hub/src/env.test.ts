@@ -19,6 +19,7 @@ describe("readEnv", () => {
     expect(readEnv(GOOD)).toEqual({
       ...GOOD,
       LOOM_BIND: "127.0.0.1",
+      LOOM_HOSTS: [],
       PORT: 3000,
       LOOM_LEASE_MS: 45_000,
       LOG_LEVEL: "info",
@@ -43,6 +44,16 @@ describe("readEnv", () => {
       PORT: 8080,
       LOOM_TOKEN: "abc",
     });
+  });
+
+  test("reads the names of the hub, and refuses what is none", () => {
+    const LOOM_HOSTS = "hub.example, oracle.bison-teal.ts.net,";
+    expect(readEnv({ ...GOOD, LOOM_HOSTS })).toMatchObject({
+      LOOM_HOSTS: ["hub.example", "oracle.bison-teal.ts.net"],
+    });
+    expect(problemsOf({ ...GOOD, LOOM_HOSTS: "http://hub.example:3000" })).toEqual([
+      expect.stringContaining("LOOM_HOSTS: is a list of host names"),
+    ]);
   });
 
   test("takes the older names, after the newer ones", () => {

@@ -50,6 +50,15 @@ const schemaFor = (bind: string) =>
     ),
     PORT: z.coerce.number().int().min(0).max(65_535).default(3_000),
     LOOM_TOKEN: tokenFor(bind),
+    LOOM_HOSTS: z
+      .string()
+      .default("")
+      .transform((names) => names.split(",").map((name) => name.trim()))
+      .transform((names) => names.filter((name) => name !== ""))
+      .refine(
+        (names) => names.every((name) => /^[a-z0-9._-]{1,253}$/i.test(name)),
+        "is a list of host names, separated by commas, without ports: hub.example,oracle.bison-teal.ts.net",
+      ),
     LOOM_NODE_NAME: z
       .string()
       .regex(

@@ -16,6 +16,7 @@ import { readEnv } from "./env.ts";
 import { EnvError } from "./errors.ts";
 import { EX_USAGE, toExit, toLogged } from "./exit.ts";
 import { migrate } from "./migrate.ts";
+import { createRedactor } from "./redact.ts";
 import { startHub } from "./start-hub.ts";
 
 const USAGE = `usage: loom-hub [start | migrate | sql]
@@ -59,8 +60,19 @@ async function start(): Promise<void> {
   // Through Node's own stream: pino's, when its reader is gone, tries to write the last
   // lines for ever. Without a reader there is nobody to tell, and no reason to end.
   process.stdout.on("error", () => {});
+  const redact = createRedactor([
+    env.LOOM_TOKEN,
+    env.SUPABASE_SECRET_KEY,
+    process.env.LOOM_NODE_KEY,
+    process.env.DATABASE_URL,
+  ]);
   const log = pino(
-    { name: "loom-hub", level: env.LOG_LEVEL, serializers: { err: toLogged } },
+    {
+      name: "loom-hub",
+      level: env.LOG_LEVEL,
+      serializers: { err: toLogged },
+      hooks: { streamWrite: redact },
+    },
     process.stdout,
   );
   const stop = new AbortController();
@@ -87,6 +99,7 @@ async function start(): Promise<void> {
       token: env.LOOM_TOKEN,
       bind: env.LOOM_BIND,
       port: env.PORT,
+      hosts: env.LOOM_HOSTS,
       node: { name: env.LOOM_NODE_NAME ?? (await nodeName()), leaseMs: env.LOOM_LEASE_MS },
     },
     { signal: stop.signal },

@@ -202,8 +202,9 @@ describe("everything that happens", () => {
 
   test("is refused to one more than the hub serves", async ({ queue }) => {
     const app = createHub({ queue, workflows: new Map(), log, token: TOKEN, maxStreams: 1 });
-    const ask = () =>
-      app.request("/api/loom/events", { headers: { authorization: `Bearer ${TOKEN}` } });
+    const ask = (method = "GET") =>
+      app.request("/api/loom/events", { method, headers: { authorization: `Bearer ${TOKEN}` } });
+    for (let n = 0; n < 2; n += 1) expect((await ask("HEAD")).status).toBe(200);
     const first = await ask();
     expect(first.status).toBe(200);
     const second = await ask();

@@ -5,6 +5,13 @@ import { ProblemError } from "../problem.ts";
 /** A comment line this often, so that neither end takes a quiet stream for a dead one. */
 export const HEARTBEAT_MS = 15_000;
 
+const HEADERS = {
+  "content-type": "text/event-stream",
+  "cache-control": "no-store",
+  // nginx, and what speaks its language, would hold events back.
+  "x-accel-buffering": "no",
+};
+
 /** The other end of a stream. */
 export interface Stream {
   /** Aborts when the listener hangs up, and when the hub stops. */
@@ -41,6 +48,8 @@ export function createStreamGate({ limit, stopping }: { limit: number; stopping:
     c: Context,
     frames: (stream: Stream) => Promise<AsyncIterator<string>>,
   ): Promise<Response> => {
+    // Whoever asks for the head takes no body, and hangs up on none.
+    if (c.req.method === "HEAD") return c.body(null, 200, HEADERS);
     if (open >= limit) {
       throw new ProblemError({
         title: "Too many streams",
@@ -67,11 +76,7 @@ export function createStreamGate({ limit, stopping }: { limit: number; stopping:
     try {
       signal.addEventListener("abort", end, { once: true });
       const iterator = await frames({ signal, hangUp });
-      return c.body(toBody(iterator, { signal, end }), 200, {
-        "content-type": "text/event-stream",
-        "cache-control": "no-store",
-        "x-accel-buffering": "no",
-      });
+      return c.body(toBody(iterator, { signal, end }), 200, HEADERS);
     } catch (error) {
       end();
       throw error;
