@@ -33,7 +33,7 @@ function examplesOf(readme: string): Example[] {
 }
 
 const readmes = globSync(
-  ["README.md", "docs/*.md", "packages/*/README.md", "workflows/README.md"],
+  ["README.md", "docs/*.md", "packages/*/README.md", "apps/hub/README.md", "workflows/README.md"],
   {
     cwd: ROOT,
   },

@@ -30,9 +30,10 @@ export function planJob(asked: AskedJob, workflows: ReadonlyMap<string, AnyWorkf
       asked,
       plan.jobs.map(({ step }) => step),
     );
-  const { requires, prefers, timeoutMs, retry } = planned;
+  const { requires, prefers, timeoutMs, retry, maxCrashRestarts, concurrency } = planned;
   const host = asked.host ?? planned.host ?? undefined;
-  const { key, delayMs, startWithinMs } = asked;
+  const { key, delayMs } = asked;
+  const startWithinMs = asked.startWithinMs ?? planned.startWithinMs ?? undefined;
   return {
     workflow: asked.workflow,
     step: asked.step,
@@ -42,6 +43,8 @@ export function planJob(asked: AskedJob, workflows: ReadonlyMap<string, AnyWorkf
     priority: asked.priority ?? planned.priority,
     timeoutMs,
     retry,
+    maxCrashRestarts,
+    ...(concurrency !== null && { concurrency }),
     ...(key !== undefined && { key }),
     ...(host !== undefined && { host }),
     ...(delayMs !== undefined && { delayMs }),

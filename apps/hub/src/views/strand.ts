@@ -37,6 +37,12 @@ const stepDefinition = z
     priority: z.int(),
     timeoutMs: z.int(),
     attempts: z.int(),
+    maxCrashRestarts: z.int(),
+    /** How long after it is ready it is still worth starting. */
+    startWithinMs: z.int().nullable(),
+    concurrency: z
+      .union([z.literal("from input"), z.object({ key: z.string(), limit: z.int() })])
+      .nullable(),
   })
   .openapi("StepDefinition");
 
@@ -82,6 +88,10 @@ export const toStrandView = (
     priority: step.priority,
     timeoutMs: step.timeoutMs,
     attempts: step.retry.attempts,
+    maxCrashRestarts: step.maxCrashRestarts,
+    startWithinMs: step.startWithinMs,
+    concurrency:
+      typeof step.concurrency === "function" ? ("from input" as const) : step.concurrency,
   })),
   inputSchema: schemaOf(workflow),
 });
