@@ -65,7 +65,6 @@ export function createHub(deps: HubDeps): OpenAPIHono<HubEnv> {
     log,
     tokens: createTokenMemory((digest) => queue.findToken(digest)),
     feed,
-    stopping,
     onJobsAdded() {
       feed.ring();
       deps.onJobsAdded?.();

@@ -28,8 +28,6 @@ export interface RouteDeps {
   feed: EventFeed;
   /** Called when there may be something to place, or to claim. */
   onJobsAdded: () => void;
-  /** Aborts when the hub ends: streams end with it. */
-  stopping: AbortSignal;
 }
 
 /** A part of the API; what a schema refuses is answered with 422. */

@@ -19,11 +19,10 @@ export interface Subscription {
   /** Where it begins: everything behind it is told. */
   position: string;
   /**
-   * The next events, as soon as there are any; none after `ms` without, and when it is closed. `reset`
+   * The next events, as soon as there are any; none after `ms` without, and when its signal aborts. `reset`
    * when more happened since it left off than is told: it has to look anew, and goes on from here.
    */
   next(ms: number): Promise<QueueEvent[] | "reset">;
-  close(): void;
 }
 
 /**
@@ -34,11 +33,13 @@ export interface EventFeed {
   /**
    * @param options.after - Where the listener left off; without it, it begins now.
    * @param options.onLost - Called when it takes too little of what happens: it is told nothing more.
+   * @param options.signal - Aborts when it listens no longer.
    */
   subscribe(options: {
     after?: string | undefined;
     matches: Matches;
     onLost: () => void;
+    signal: AbortSignal;
   }): Promise<Subscription>;
   /** Looks at once: something was just written. */
   ring(): void;
@@ -106,9 +107,14 @@ export function createEventFeed({ queue, log }: { queue: Queue; log: Log }): Eve
       return listeners.size;
     },
 
-    async subscribe({ after, matches, onLost }) {
+    async subscribe({ after, matches, onLost, signal }) {
       const listener: Listener = { matches, onLost, waiting: [], wake: () => {} };
       listeners.add(listener);
+      const close = () => {
+        listeners.delete(listener);
+        listener.wake();
+      };
+      signal.addEventListener("abort", close, { once: true });
       let start: string;
       try {
         beginning ??= begin();
@@ -116,25 +122,23 @@ export function createEventFeed({ queue, log }: { queue: Queue; log: Log }): Eve
         // What the loop reads from here on, it tells this listener too.
         start = position ?? (await beginning);
       } catch (error) {
-        listeners.delete(listener);
+        close();
         beginning = undefined;
         throw error;
       }
+      // Before it was told that it may listen.
+      if (signal.aborted) close();
       const past = after === undefined ? undefined : readPast(queue, { after, until: start });
 
       return {
         position: start,
-        close() {
-          listeners.delete(listener);
-          listener.wake();
-        },
         async next(ms) {
           for (let page = await past?.next(); page && !page.done; page = await past?.next()) {
             if (page.value === "reset") return "reset";
             const events = page.value.filter(matches);
             if (events.length > 0) return events;
           }
-          if (listener.waiting.length === 0) await waitFor(listener, ms);
+          if (listener.waiting.length === 0 && !signal.aborted) await waitFor(listener, ms);
           const events = listener.waiting;
           listener.waiting = [];
           return events;

@@ -13,7 +13,12 @@ export interface FrameOptions {
   /** Sent first, from where the events begin. */
   snapshot?: (() => Promise<{ data: unknown; isLast: boolean }>) | undefined;
   isLast?: Matches;
+  /** Nothing more is to come: the stream ends when what has happened is told. */
+  isOver?: boolean;
 }
+
+/** Twice as long as events may take to be read. */
+const QUIET_MS = 1_000;
 
 /** Formatted once, however many listen. */
 const formatted = new WeakMap<QueueEvent, string>();
@@ -38,47 +43,45 @@ const endFrame = toFrame({ id: END, event: "end", data: {} });
  */
 export async function eventFrames(
   feed: EventFeed,
-  { after, matches, snapshot, isLast = () => false }: FrameOptions,
+  { after, matches, snapshot, isLast = () => false, isOver = false }: FrameOptions,
   { signal, hangUp }: Stream,
 ): Promise<AsyncIterator<string>> {
-  const subscription = await feed.subscribe({ after, matches, onLost: hangUp });
-  try {
-    signal.addEventListener("abort", () => subscription.close(), { once: true });
-    const first = await snapshot?.();
-    return generate(subscription, { first, isLast }, signal);
-  } catch (error) {
-    subscription.close();
-    throw error;
-  }
+  const subscription = await feed.subscribe({ after, matches, onLost: hangUp, signal });
+  return generate(subscription, { first: await snapshot?.(), isLast, isOver }, signal);
 }
 
 async function* generate(
   subscription: Subscription,
-  { first, isLast }: { first: { data: unknown; isLast: boolean } | undefined; isLast: Matches },
+  {
+    first,
+    isLast,
+    isOver,
+  }: {
+    first: { data: unknown; isLast: boolean } | undefined;
+    isLast: Matches;
+    isOver: boolean;
+  },
   signal: AbortSignal,
 ): AsyncGenerator<string, undefined> {
-  try {
-    const { position } = subscription;
-    const opening = first && toFrame({ id: position, event: "snapshot", data: first.data });
-    yield RETRY + (opening ?? "");
-    if (first?.isLast) {
+  const { position } = subscription;
+  const opening = first && toFrame({ id: position, event: "snapshot", data: first.data });
+  yield RETRY + (opening ?? "");
+  if (first?.isLast) {
+    yield endFrame;
+    return;
+  }
+  for (;;) {
+    const events = await subscription.next(isOver ? QUIET_MS : HEARTBEAT_MS);
+    if (signal.aborted) return;
+    if (events === "reset") {
+      yield toFrame({ id: position, event: "reset", data: {} });
+      continue;
+    }
+    if (events.length > 0) yield events.map(frameOf).join("");
+    else if (!isOver) yield heartbeat;
+    if (events.some(isLast) || (isOver && events.length === 0)) {
       yield endFrame;
       return;
     }
-    for (;;) {
-      const events = await subscription.next(HEARTBEAT_MS);
-      if (signal.aborted) return;
-      if (events === "reset") {
-        yield toFrame({ id: position, event: "reset", data: {} });
-        continue;
-      }
-      yield events.length === 0 ? heartbeat : events.map(frameOf).join("");
-      if (events.some(isLast)) {
-        yield endFrame;
-        return;
-      }
-    }
-  } finally {
-    subscription.close();
   }
 }

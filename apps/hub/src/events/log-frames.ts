@@ -1,7 +1,5 @@
-import type { Queue } from "@loom/queue";
-import { JobNotFoundError } from "@loom/queue";
-import type { LogPart } from "../views/log.ts";
-import { toLogPart } from "../views/log.ts";
+import { JobNotFoundError, type Queue } from "@loom/queue";
+import { type LogPart, toLogPart } from "../views/log.ts";
 import type { EventFeed } from "./event-feed.ts";
 import { END } from "./event-frames.ts";
 import { HEARTBEAT_MS, heartbeat, type Stream, toFrame } from "./event-stream.ts";
@@ -57,13 +55,10 @@ export function createLogFrames({ queue, feed }: { queue: Queue; feed: EventFeed
     const subscription = await feed.subscribe({
       matches: (event) => event.jobId === jobId,
       onLost: hangUp,
+      signal,
     });
-    signal.addEventListener("abort", () => subscription.close(), { once: true });
     // That there is such a job is known before the stream begins.
-    const first = await read(jobId, start).catch((error: unknown) => {
-      subscription.close();
-      throw error;
-    });
+    const first = await read(jobId, start);
 
     async function* frames(): AsyncGenerator<string, undefined> {
       try {
@@ -92,8 +87,6 @@ export function createLogFrames({ queue, feed }: { queue: Queue; feed: EventFeed
         // Pruned while it was read: there is no more.
         if (!(error instanceof JobNotFoundError)) throw error;
         yield toFrame({ id: END, event: "end", data: {} });
-      } finally {
-        subscription.close();
       }
       return;
     }

@@ -89,7 +89,7 @@ export function streamRoutes(
     const mayAudit = allows(c.get("identity"), "operate");
     const matches = ({ type }: QueueEvent) => mayAudit || type !== "request.done";
     const after = cursorIn(c.req.valid("header"));
-    return openStream(c, (stream) => eventFrames(feed, { after, matches }, stream)) as never;
+    return openStream(c, (stream) => eventFrames(feed, { after, matches }, stream));
   });
 
   app.openapi(ofRun, async (c) => {
@@ -102,14 +102,15 @@ export function streamRoutes(
       return { data: toRunView(run), isLast: run.status !== "running" };
     };
     // That there is such a run is known before the stream begins.
-    if (after !== undefined) await snapshot();
+    const isOver = after !== undefined && (await snapshot()).isLast;
     const options = {
       after,
       matches: ({ runId }: QueueEvent) => runId === id.toLowerCase(),
       isLast: ({ type }: QueueEvent) => type === "run.finished",
+      isOver,
       ...(after === undefined && { snapshot }),
     };
-    return openStream(c, (stream) => eventFrames(feed, options, stream)) as never;
+    return openStream(c, (stream) => eventFrames(feed, options, stream));
   });
 
   app.openapi(ofLog, (c) => {
@@ -117,7 +118,7 @@ export function streamRoutes(
     const last = c.req.valid("header")["last-event-id"];
     if (last === END) return c.body(null, 204);
     const place = readLogPlace(last) ?? { fence: null, offset: 0 };
-    return openStream(c, (stream) => logFrames(id, place, stream)) as never;
+    return openStream(c, (stream) => logFrames(id, place, stream));
   });
 
   return app;
