@@ -27,14 +27,17 @@ export {
 } from "./history/verify-history.ts";
 export type { Violation } from "./history/violation.ts";
 export type { ClaimedJob, Job, WaitingReason } from "./job.ts";
-export type {
-  JobFilter,
-  JobSummary,
-  Lists,
-  PageOptions,
-  PausedWorkflow,
-  RunFilter,
-  RunSummary,
+export {
+  type JobFilter,
+  type JobSummary,
+  jobStates,
+  type Lists,
+  type PageOptions,
+  type PausedWorkflow,
+  type RunFilter,
+  type RunSummary,
+  runStatuses,
+  runTriggers,
 } from "./lists.ts";
 export type { LogChunk, LogPage } from "./log-chunk.ts";
 export { migrationScript } from "./migration-script.ts";

@@ -4,7 +4,8 @@ import type { Job } from "./job.ts";
 import { type RequestRecord, requestPage } from "./request.ts";
 import { instant, row } from "./row.ts";
 
-const states = [
+/** Every state of a job. */
+export const jobStates = [
   "blocked",
   "waiting",
   "pending",
@@ -15,19 +16,25 @@ const states = [
   "skipped",
 ] as const;
 
+/** Every status of a run. */
+export const runStatuses = ["running", "succeeded", "failed", "cancelled"] as const;
+
+/** What can start a run. */
+export const runTriggers = ["api", "manual", "schedule"] as const;
+
 const runSummary = z.object({
   id: z.string(),
   workflow: z.string(),
   version: z.string(),
-  status: z.enum(["running", "succeeded", "failed", "cancelled"]),
-  trigger: z.enum(["api", "manual", "schedule"]),
+  status: z.enum(runStatuses),
+  trigger: z.enum(runTriggers),
   askedBy: z.string().nullable(),
   retryOf: z.string().nullable(),
   key: z.string().nullable(),
   createdAt: instant,
   finishedAt: instant.nullable(),
   /** How many steps are in each state; those without any are left out. */
-  steps: z.partialRecord(z.enum(states), z.int()).nullable(),
+  steps: z.partialRecord(z.enum(jobStates), z.int()).nullable(),
   /** That have run a step of it, by name. */
   nodes: z.array(z.string()),
 });
@@ -40,7 +47,7 @@ const jobSummary = z.object({
   workflow: z.string(),
   step: z.string(),
   key: z.string().nullable(),
-  state: z.enum(states),
+  state: z.enum(jobStates),
   /** The node that it is offered or pinned to, or that runs it. */
   targetHost: z.string().nullable(),
   ranOn: z.string().nullable(),

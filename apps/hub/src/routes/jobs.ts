@@ -5,21 +5,19 @@ import { jsonValue } from "../json-value.ts";
 import { actFor, commonProblems, idempotencyHeaders, operation } from "../operation.ts";
 import { planJob } from "../plan-job.ts";
 import { ProblemError, problems } from "../problem.ts";
-import { jobState, jobSummaryView, jobView, toJobSummary, toJobView } from "../views/job.ts";
+import {
+  jobParams,
+  jobState,
+  jobSummaryView,
+  jobView,
+  toJobSummary,
+  toJobView,
+} from "../views/job.ts";
 import { logView, toLogPart } from "../views/log.ts";
 import { pageOf, pageQuery, readCursor, toPage } from "../views/page.ts";
 
 /** Of a log that one answer holds, as chunks of at most 256 KiB. */
 const CHUNKS = 16;
-
-const params = z.object({
-  id: z.coerce
-    .number()
-    .int()
-    .min(1)
-    .max(Number.MAX_SAFE_INTEGER)
-    .openapi({ type: "integer", param: { name: "id", in: "path" } }),
-});
 
 const list = createRoute({
   ...operation("listJobs", "read"),
@@ -47,7 +45,7 @@ const get = createRoute({
   method: "get",
   path: "/{id}",
   summary: "A job, with what it was given and what it came to",
-  request: { params },
+  request: { params: jobParams },
   responses: {
     200: answer("The job", jobView),
     ...commonProblems,
@@ -103,7 +101,7 @@ const cancel = createRoute({
   method: "post",
   path: "/{id}/cancel",
   summary: "Cancel a job; of a run, what depends on it is skipped",
-  request: { params, headers: idempotencyHeaders },
+  request: { params: jobParams, headers: idempotencyHeaders },
   responses: {
     202: answer(
       "`requested`: the node that runs it has to stop it. `finished`: there was nothing to cancel",
@@ -119,7 +117,7 @@ const redrive = createRoute({
   method: "post",
   path: "/{id}/redrive",
   summary: "Add a copy of a failed or cancelled job that belongs to no run; one copy a job",
-  request: { params, headers: idempotencyHeaders },
+  request: { params: jobParams, headers: idempotencyHeaders },
   responses: {
     202: answer("The copy", z.object({ id: z.int() })),
     ...commonProblems,
@@ -133,7 +131,7 @@ const log = createRoute({
   path: "/{id}/logs",
   summary: "A job's output from a byte on",
   request: {
-    params,
+    params: jobParams,
     query: z.object({
       offset: z.coerce
         .number()

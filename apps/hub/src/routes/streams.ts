@@ -10,6 +10,7 @@ import { eventStream } from "../json-content.ts";
 import { commonProblems, operation } from "../operation.ts";
 import { problems } from "../problem.ts";
 import { eventView } from "../views/event.ts";
+import { jobParams } from "../views/job.ts";
 import { logView } from "../views/log.ts";
 import { toRunView } from "../views/run.ts";
 
@@ -60,14 +61,7 @@ const ofLog = createRoute({
   description:
     "Every `log` event has a Log as data; a new `fence` in it says that another attempt has begun. The last event is `end`.",
   request: {
-    params: z.object({
-      id: z.coerce
-        .number()
-        .int()
-        .min(1)
-        .max(Number.MAX_SAFE_INTEGER)
-        .openapi({ type: "integer", param: { name: "id", in: "path" } }),
-    }),
+    params: jobParams,
     headers,
   },
   responses: {

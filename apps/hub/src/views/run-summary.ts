@@ -1,10 +1,10 @@
 import { z } from "@hono/zod-openapi";
-import type { RunSummary } from "@loom/queue";
+import { type RunSummary, runStatuses, runTriggers } from "@loom/queue";
 import { withIsoDates } from "./iso-dates.ts";
 import { jobState } from "./job.ts";
 
-export const runStatus = z.enum(["running", "succeeded", "failed", "cancelled"]);
-export const runTrigger = z.enum(["api", "manual", "schedule"]);
+export const runStatus = z.enum(runStatuses);
+export const runTrigger = z.enum(runTriggers);
 
 export const runSummaryView = z
   .object({
