@@ -52,7 +52,7 @@ export async function* followStream<Data>(
 }
 
 /** The events in a body of `text/event-stream`. */
-export async function* parseEvents<Data>(
+async function* parseEvents<Data>(
   body: ReadableStream<Uint8Array>,
 ): AsyncGenerator<StreamEvent<Data>, void> {
   const reader = body.getReader();

@@ -24,7 +24,7 @@ export interface ChangeOptions extends CallOptions {
 
 type Query = Readonly<Record<string, string | number | undefined>>;
 
-export interface Asked extends CallOptions {
+interface Asked extends CallOptions {
   query?: Query | undefined;
   body?: unknown;
   headers?: Record<string, string>;
