@@ -11,10 +11,14 @@ const peer = (rest: Partial<Peer> = {}): Peer => ({
   connection: {},
   ...rest,
 });
-const ada: WhoIs = { loginName: "ada@example.org", tags: [], capabilities: {} };
+const ada = {
+  known: true,
+  identity: { kind: "user", login: "ada@example.org" },
+  grants: new Map<string, readonly unknown[]>(),
+} as const;
 const CAPABILITY = "loom.example/cap/hub";
 
-function gate(found: WhoIs | undefined, rest: Partial<TailnetAccess> = {}) {
+function gate(found: WhoIs, rest: Partial<TailnetAccess> = {}) {
   const asked: unknown[] = [];
   const access: TailnetAccess = {
     addresses: ["100.101.40.2"],
@@ -55,8 +59,11 @@ describe("the tailnet", () => {
   test("lets by grant what a grant says, and by name what the hub says", async () => {
     const granted = (values: unknown[]): WhoIs => ({
       ...ada,
-      loginName: "bo@example.org",
-      capabilities: { [CAPABILITY]: values, "other.example/cap": [{ scopes: ["admin"] }] },
+      identity: { kind: "user", login: "bo@example.org" },
+      grants: new Map([
+        [CAPABILITY, values],
+        ["other.example/cap", [{ scopes: ["admin"] }]],
+      ]),
     });
     expect(await gate(granted([{ scopes: ["operate"] }])).ask(peer())).toMatchObject({
       scopes: ["operate"],
@@ -67,16 +74,19 @@ describe("the tailnet", () => {
   });
 
   test("knows a tagged machine by its tags, never by a login", async () => {
-    const tagged = { ...ada, loginName: "ada@example.org", tags: ["tag:ci"] };
-    expect(await gate(tagged).ask(peer())).toMatchObject({ who: "tag:ci", scopes: ["run"] });
-    expect(await gate({ ...tagged, tags: ["tag:other"] }).ask(peer())).toBeUndefined();
+    const tagged = (tags: string[]): WhoIs => ({ ...ada, identity: { kind: "tags", tags } });
+    expect(await gate(tagged(["tag:ci"])).ask(peer())).toMatchObject({
+      who: "tag:ci",
+      scopes: ["run"],
+    });
+    expect(await gate(tagged(["tag:other"])).ask(peer())).toBeUndefined();
   });
 
-  test.for([
-    undefined,
-    { ...ada, expired: true },
-    { ...ada, loginName: null },
-    { ...ada, loginName: "__proto__" },
+  test.for<WhoIs>([
+    { known: false },
+    { ...ada, identity: { kind: "user", login: "" } },
+    { ...ada, identity: { kind: "user", login: "__proto__" } },
+    { ...ada, identity: { kind: "tags", tags: [] } },
   ])("lets nobody in for %j", async (found) => {
     expect(await gate(found).ask(peer())).toBeUndefined();
   });

@@ -5,24 +5,23 @@ import { ProblemError } from "../problem.ts";
 import type { Identity } from "./identity.ts";
 import type { Peer } from "./peer.ts";
 
-/** What the Tailscale daemon says of the other end of a connection. */
-export interface WhoIs {
-  /** Of the machine's owner; not a person where there are tags. */
-  loginName: string | null;
-  /** `tag:ci`; a tagged machine has no user. */
-  tags: readonly string[];
-  /** The key of the machine is past its time. */
-  expired?: boolean;
-  /** What grants of the tailnet's policy say, by name: values of all that match. */
-  capabilities: Readonly<Record<string, readonly unknown[]>>;
-}
+/** What the Tailscale daemon says of the other end of a connection, as far as the hub reads it. */
+export type WhoIs =
+  | {
+      known: true;
+      /** Of a tagged machine the tags; it has no owner. */
+      identity: { kind: "tags"; tags: readonly string[] } | { kind: "user"; login: string };
+      /** What the tailnet's policy grants it towards this machine: values of all grants, by name. */
+      grants: ReadonlyMap<string, readonly unknown[]>;
+    }
+  | { known: false };
 
 /** Lets people and machines of the tailnet in by what the daemon knows of them. */
 export interface TailnetAccess {
   /** This machine's addresses in the tailnet: connections to others are not asked about. */
   addresses: readonly string[];
-  /** Resolves with undefined for who is not in the tailnet; rejects when the daemon cannot be asked. */
-  whois(peer: { address: string; port: number }): Promise<WhoIs | undefined>;
+  /** Who is not of the tailnet is not `known`; rejects when the daemon cannot tell. */
+  whois(remote: { address: string; port: number }): Promise<WhoIs>;
   /** The name of the grant whose values are `{ scopes: [...] }`. */
   capability?: string;
   /** What a login or a tag may do that no grant speaks of. */
@@ -43,7 +42,7 @@ const isTailnetAddress = (address: string): boolean => {
  * doubt: when the daemon does not answer, nobody is let in.
  */
 export function createTailnetGate(access: TailnetAccess, log: Log) {
-  const remembered = new WeakMap<object, { at: number; answer: Promise<WhoIs | undefined> }>();
+  const remembered = new WeakMap<object, { at: number; answer: Promise<WhoIs> }>();
 
   function ask({ connection, remoteAddress: address, remotePort: port }: Peer) {
     const known = remembered.get(connection);
@@ -57,7 +56,7 @@ export function createTailnetGate(access: TailnetAccess, log: Log) {
   return async (peer: Peer | undefined): Promise<Identity | undefined> => {
     if (!peer || !access.addresses.includes(peer.localAddress)) return undefined;
     if (!isTailnetAddress(peer.remoteAddress)) return undefined;
-    let found: WhoIs | undefined;
+    let found: WhoIs;
     try {
       found = await ask(peer);
     } catch (error) {
@@ -70,24 +69,24 @@ export function createTailnetGate(access: TailnetAccess, log: Log) {
         hint: "try again, or send a token",
       });
     }
-    return found && !found.expired ? toIdentity(found, access) : undefined;
+    return found.known ? toIdentity(found, access) : undefined;
   };
 }
 
-function toIdentity(found: WhoIs, access: TailnetAccess): Identity | undefined {
-  // The login of a tagged machine is `tagged-devices`, which is nobody.
-  const names = found.tags.length > 0 ? found.tags : found.loginName ? [found.loginName] : [];
-  const granted = (access.capability && found.capabilities[access.capability]) || [];
-  const scopes = [
-    ...granted.flatMap(scopesIn),
-    ...names.flatMap((name) =>
-      Object.hasOwn(access.scopesOf ?? {}, name) ? (access.scopesOf?.[name] ?? []) : [],
-    ),
-  ];
-  if (names.length === 0 || scopes.length === 0) return undefined;
+function toIdentity(
+  { identity, grants }: Extract<WhoIs, { known: true }>,
+  { capability, scopesOf = {} }: TailnetAccess,
+): Identity | undefined {
+  const names = identity.kind === "tags" ? identity.tags : [identity.login];
+  const granted = (capability && grants.get(capability)) || [];
+  const named = names.flatMap((name) =>
+    Object.hasOwn(scopesOf, name) ? (scopesOf[name] ?? []) : [],
+  );
+  const scopes = new Set([...granted.flatMap(scopesIn), ...named]);
+  if (scopes.size === 0) return undefined;
   return {
     who: names.join(" "),
-    scopes: [...new Set(scopes)],
+    scopes: [...scopes],
     tokenId: null,
     isSession: false,
     expiresAt: null,
