@@ -50,19 +50,29 @@ export const idempotencyHeaders = z.object({
 });
 
 /** The queue on behalf of who asks: what it changes is written down with who, from where and what. */
-export async function actFor(c: HubContext, queue: Queue): Promise<Queue> {
+export const actFor = (c: HubContext, queue: Queue): Queue => queue.actingFor(requestOf(c));
+
+/**
+ * The same, and once for an `Idempotency-Key`. Not for what makes a secret: a repeated answer
+ * could not hold it again.
+ */
+export async function actOnceFor(c: HubContext, queue: Queue): Promise<Queue> {
   const key = c.req.header("idempotency-key");
-  const request: ApiRequest = {
-    who: c.get("identity").who,
-    from: peerOf(c)?.remoteAddress ?? "unknown",
-    action: c.get("action"),
-    subject: c.req.path,
-    id: c.get("requestId"),
+  if (key === undefined) return actFor(c, queue);
+  return queue.actingFor({
+    ...requestOf(c),
+    idempotency: { key, fingerprint: await fingerprintOf(c) },
     onReplayed: () => c.header("Idempotency-Replayed", "true"),
-  };
-  if (key !== undefined) request.idempotency = { key, fingerprint: await fingerprintOf(c) };
-  return queue.actingFor(request);
+  });
 }
+
+const requestOf = (c: HubContext): ApiRequest => ({
+  who: c.get("identity").who,
+  from: peerOf(c)?.remoteAddress ?? "unknown",
+  action: c.get("action"),
+  subject: c.req.path,
+  id: c.get("requestId"),
+});
 
 async function fingerprintOf({ req }: HubContext): Promise<string> {
   const asked = `${req.method} ${req.path}\n${await req.text()}`;

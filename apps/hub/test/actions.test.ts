@@ -127,6 +127,24 @@ describe("a request with an Idempotency-Key", () => {
   });
 });
 
+describe("what makes a secret", () => {
+  // A second answer could not hold the first one's secret.
+  test("is made anew each time, whatever the key", async ({ call }) => {
+    const headers = { "idempotency-key": "k-1" };
+    const open = async () => {
+      const opened = await call("POST", "/session", undefined, headers);
+      expect(opened.status).toBe(201);
+      return { cookie: (opened.headers.get("set-cookie") ?? "").split(";", 1)[0] ?? "" };
+    };
+    for (const { cookie } of [await open(), await open()]) {
+      const answer = await call("GET", "/session", undefined, { cookie, authorization: "" });
+      expect(answer.status).toBe(200);
+    }
+    const make = () => call("POST", "/tokens", { name: "ci", scopes: ["read"] }, headers);
+    expect([(await make()).status, (await make()).status]).toEqual([201, 409]);
+  });
+});
+
 describe("a strand", () => {
   test("tells what it is, and whether it is still that", async ({ app, call }) => {
     const { status, body, headers } = await call("GET", "/strands/train");

@@ -2,7 +2,7 @@ import { createRoute, z } from "@hono/zod-openapi";
 import { createRouter, type RouteDeps } from "../hub-context.ts";
 import { answer, json } from "../json-content.ts";
 import { jsonValue } from "../json-value.ts";
-import { actFor, commonProblems, idempotencyHeaders, operation } from "../operation.ts";
+import { actOnceFor, commonProblems, idempotencyHeaders, operation } from "../operation.ts";
 import { planJob } from "../plan-job.ts";
 import { ProblemError, problems } from "../problem.ts";
 import {
@@ -171,7 +171,7 @@ export function jobRoutes({ queue, workflows, feed, onJobsAdded }: RouteDeps) {
 
   app.openapi(add, async (c) => {
     const jobs = c.req.valid("json").jobs.map((job) => planJob(job, workflows));
-    const added = await (await actFor(c, queue)).enqueue(jobs);
+    const added = await (await actOnceFor(c, queue)).enqueue(jobs);
     onJobsAdded();
     return c.json({ jobs: added }, 202);
   });
@@ -180,7 +180,7 @@ export function jobRoutes({ queue, workflows, feed, onJobsAdded }: RouteDeps) {
     const { id } = c.req.valid("param");
     // One that is not there is no deed to write down.
     await queue.getJob(id);
-    const [cancelled] = await (await actFor(c, queue)).cancel([id]);
+    const [cancelled] = await (await actOnceFor(c, queue)).cancel([id]);
     feed.ring();
     // Pruned since: what is removed was finished.
     const given = cancelled?.answer ?? "unknown";
@@ -193,7 +193,7 @@ export function jobRoutes({ queue, workflows, feed, onJobsAdded }: RouteDeps) {
     if (job.runId !== null || (job.state !== "failed" && job.state !== "cancelled")) {
       throw nothingToRedrive(id);
     }
-    const [copy] = await (await actFor(c, queue)).redrive([id]);
+    const [copy] = await (await actOnceFor(c, queue)).redrive([id]);
     if (typeof copy?.redrivenAs !== "number") throw nothingToRedrive(id);
     onJobsAdded();
     return c.json({ id: copy.redrivenAs }, 202);

@@ -4,7 +4,7 @@ import { findWorkflow } from "../find-workflow.ts";
 import { createRouter, type RouteDeps } from "../hub-context.ts";
 import { answer, json } from "../json-content.ts";
 import { jsonValue } from "../json-value.ts";
-import { actFor, commonProblems, idempotencyHeaders, operation } from "../operation.ts";
+import { actOnceFor, commonProblems, idempotencyHeaders, operation } from "../operation.ts";
 import { problems } from "../problem.ts";
 import { pageOf, pageQuery, readCursor, toPage } from "../views/page.ts";
 import { runView, toRunView } from "../views/run.ts";
@@ -142,7 +142,7 @@ export function runRoutes({ queue, workflows, feed, onJobsAdded }: RouteDeps) {
   );
 
   app.openapi(cancel, async (c) => {
-    const status = await (await actFor(c, queue)).cancelRun(c.req.valid("param").id);
+    const status = await (await actOnceFor(c, queue)).cancelRun(c.req.valid("param").id);
     feed.ring();
     return c.json({ status }, 202);
   });
@@ -151,7 +151,7 @@ export function runRoutes({ queue, workflows, feed, onJobsAdded }: RouteDeps) {
     // A body that is left out is validated as none, and read as `{}`.
     const asked: Partial<z.output<typeof retryRequest>> = c.req.valid("json");
     const what = asked.mode === undefined ? ({ mode: "failed" } as const) : c.req.valid("json");
-    const acting = await actFor(c, queue);
+    const acting = await actOnceFor(c, queue);
     const started = toStarted(await acting.retryRun(c.req.valid("param").id, what));
     onJobsAdded();
     return c.json(started, 202, { location: started.links.self });
@@ -162,7 +162,7 @@ export function runRoutes({ queue, workflows, feed, onJobsAdded }: RouteDeps) {
     const { input = old.input } = c.req.valid("json");
     const plan = planRun(findWorkflow(old.workflow, workflows), { input });
     const askedBy = c.get("identity").who;
-    const acting = await actFor(c, queue);
+    const acting = await actOnceFor(c, queue);
     const started = toStarted(
       await acting.startRun(plan, { askedBy, trigger: "manual", retryOf: old.id }),
     );

@@ -51,7 +51,7 @@ export function sessionRoutes({ queue, tokens }: RouteDeps) {
     if (!isFromHere(c)) throw notFromHere();
     const { who, scopes, tokenId } = c.get("identity");
     const token = makeToken();
-    const session = await (await actFor(c, queue)).createToken({
+    const session = await actFor(c, queue).createToken({
       name: `session of ${who}`.slice(0, 100),
       digest: digestOf(token),
       scopes,
@@ -72,7 +72,7 @@ export function sessionRoutes({ queue, tokens }: RouteDeps) {
 
   app.openapi(close, async (c) => {
     const { tokenId, isSession } = c.get("identity");
-    if (isSession && tokenId !== null) await (await actFor(c, queue)).revokeToken(tokenId);
+    if (isSession && tokenId !== null) await actFor(c, queue).revokeToken(tokenId);
     tokens.clear();
     deleteCookie(c, SESSION_COOKIE, { path: "/" });
     return c.body(null, 204);

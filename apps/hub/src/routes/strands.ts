@@ -5,7 +5,7 @@ import { findWorkflow } from "../find-workflow.ts";
 import { createRouter, type RouteDeps } from "../hub-context.ts";
 import { answer, json } from "../json-content.ts";
 import { jsonValue } from "../json-value.ts";
-import { actFor, commonProblems, idempotencyHeaders, operation } from "../operation.ts";
+import { actOnceFor, commonProblems, idempotencyHeaders, operation } from "../operation.ts";
 import { problems } from "../problem.ts";
 import { startedView, toStarted } from "../views/started.ts";
 import { strandSummaryView, strandView, toStrandSummary, toStrandView } from "../views/strand.ts";
@@ -133,7 +133,7 @@ export function strandRoutes({ queue, workflows, onJobsAdded }: RouteDeps) {
     const { input, key } = c.req.valid("json");
     const plan = planRun(findWorkflow(c.req.valid("param").workflow, workflows), { input });
     const askedBy = c.get("identity").who;
-    const acting = await actFor(c, queue);
+    const acting = await actOnceFor(c, queue);
     const started = toStarted(await acting.startRun(plan, { askedBy, ...(key && { key }) }));
     onJobsAdded();
     return c.json(started, 202, { location: started.links.self });
@@ -141,13 +141,13 @@ export function strandRoutes({ queue, workflows, onJobsAdded }: RouteDeps) {
 
   app.openapi(pause, async (c) => {
     const { name } = findWorkflow(c.req.valid("param").workflow, workflows);
-    await (await actFor(c, queue)).pauseWorkflow(name, c.req.valid("json").note);
+    await (await actOnceFor(c, queue)).pauseWorkflow(name, c.req.valid("json").note);
     return c.body(null, 204);
   });
 
   app.openapi(resume, async (c) => {
     const { name } = findWorkflow(c.req.valid("param").workflow, workflows);
-    await (await actFor(c, queue)).resumeWorkflow(name);
+    await (await actOnceFor(c, queue)).resumeWorkflow(name);
     onJobsAdded();
     return c.body(null, 204);
   });

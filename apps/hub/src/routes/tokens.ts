@@ -68,7 +68,7 @@ export function tokenRoutes({ queue, tokens }: RouteDeps) {
   app.openapi(create, async (c) => {
     const { name, scopes, expiresInDays } = c.req.valid("json");
     const token = makeToken();
-    const made = await (await actFor(c, queue)).createToken({
+    const made = await actFor(c, queue).createToken({
       name,
       digest: digestOf(token),
       scopes,
@@ -81,7 +81,7 @@ export function tokenRoutes({ queue, tokens }: RouteDeps) {
 
   app.openapi(revoke, async (c) => {
     const { id } = c.req.valid("param");
-    const revoked = await (await actFor(c, queue)).revokeToken(id);
+    const revoked = await actFor(c, queue).revokeToken(id);
     tokens.clear();
     if (!revoked) {
       throw new ProblemError({

@@ -1,0 +1,95 @@
+// npm run bench -- streams [seconds]
+//
+// A hub in a process of its own with 200 streams of events open, while runs are started ten times
+// a second: how soon each stream is told, and what it costs the hub in memory.
+import { readFileSync, writeFileSync } from "node:fs";
+import { cpus, totalmem } from "node:os";
+import { fileURLToPath } from "node:url";
+import { createHubClient } from "@loom/hub/client";
+import { openDatabase, startCluster, startProcess } from "@loom/local-db";
+import { migrationScript } from "@loom/queue";
+
+const STREAMS = 200;
+const RUNS_PER_SECOND = 10;
+const TOKEN = "a-token-for-this-measurement";
+const seconds = Number(process.argv[2] ?? 60);
+
+const cluster = await startCluster({ schema: await migrationScript() });
+const database = await openDatabase(cluster.info);
+const listening = Promise.withResolvers<string>();
+const hub = await startProcess(
+  process.execPath,
+  ["--conditions=@loom/source", fileURLToPath(import.meta.resolve("@loom/hub/main"))],
+  {
+    stopSignal: "SIGTERM",
+    env: {
+      PATH: process.env.PATH,
+      SUPABASE_URL: database.url,
+      SUPABASE_SERVICE_ROLE_KEY: database.serviceKey,
+      PORT: "0",
+      LOOM_TOKEN: TOKEN,
+      LOOM_NODE_NAME: "oracle",
+    },
+    onLine(line) {
+      const { msg, url } = JSON.parse(line) as { msg: string; url: string };
+      if (msg === "listening") listening.resolve(url);
+    },
+  },
+);
+const client = createHubClient({ url: await listening.promise, token: TOKEN });
+
+/** Of the hub's process, in MiB. */
+const memory = (): number =>
+  Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${hub.pid}/status`, "utf8"))?.[1]) / 1_024;
+
+const delays: number[] = [];
+let told = 0;
+const stop = new AbortController();
+const before = memory();
+const streams = Array.from({ length: STREAMS }, async () => {
+  try {
+    for await (const { event, data } of client.streamEvents({ signal: stop.signal })) {
+      told += 1;
+      // One clock: the database is on this machine.
+      if (event === "run.started") delays.push(Date.now() - Date.parse(data.at));
+    }
+  } catch (error) {
+    if (!stop.signal.aborted) throw error;
+  }
+});
+
+const samples: { second: number; rss: number }[] = [];
+const began = performance.now();
+for (let n = 0; n < seconds * RUNS_PER_SECOND; n += 1) {
+  if (n % (RUNS_PER_SECOND * Math.ceil(seconds / 6)) === 0) {
+    samples.push({ second: Math.round((performance.now() - began) / 1_000), rss: memory() });
+  }
+  await client.startRun("cross-node-smoke", { input: {} });
+  const next = began + ((n + 1) * 1_000) / RUNS_PER_SECOND;
+  await new Promise((resolve) => setTimeout(resolve, Math.max(0, next - performance.now())));
+}
+samples.push({ second: Math.round((performance.now() - began) / 1_000), rss: memory() });
+stop.abort();
+await Promise.all(streams);
+
+delays.sort((a, b) => a - b);
+const percentile = (part: number) =>
+  Math.round(delays[Math.floor((delays.length - 1) * part)] ?? Number.NaN);
+const report = `# ${STREAMS} open streams
+
+\`npm run bench -- streams ${seconds}\` on ${cpus().length} × ${cpus()[0]?.model}, ${Math.round(totalmem() / 2 ** 30)} GiB, Node ${process.version};
+hub, database and listeners on the same machine, ${RUNS_PER_SECOND} runs started a second for ${seconds} s.
+
+| | |
+| --- | --- |
+| events told, over all streams | ${told} |
+| from the request for a run to a stream's \`run.started\`, p50 | ${percentile(0.5)} ms |
+| p99 | ${percentile(0.99)} ms |
+| hub's memory before the first stream | ${Math.round(before)} MiB |
+${samples.map(({ second, rss }) => `| after ${second} s | ${Math.round(rss)} MiB |`).join("\n")}
+`;
+console.log(report);
+writeFileSync(new URL("../results/streams.md", import.meta.url), report);
+await hub.stop();
+await database.stop();
+await cluster.stop();
