@@ -20,6 +20,7 @@ describe("readEnv", () => {
       ...GOOD,
       LOOM_BIND: "127.0.0.1",
       LOOM_HOSTS: [],
+      LOOM_TAILNET_SCOPES: {},
       PORT: 3000,
       LOOM_LEASE_MS: 45_000,
       LOG_LEVEL: "info",
@@ -54,6 +55,18 @@ describe("readEnv", () => {
     expect(problemsOf({ ...GOOD, LOOM_HOSTS: "http://hub.example:3000" })).toEqual([
       expect.stringContaining("LOOM_HOSTS: is a list of host names"),
     ]);
+  });
+
+  test("reads whom of the tailnet to let in", () => {
+    const LOOM_TAILNET_SCOPES = "ada@example.org=read,run  tag:ci=run";
+    expect(readEnv({ ...GOOD, LOOM_TAILNET_SCOPES })).toMatchObject({
+      LOOM_TAILNET_SCOPES: { "ada@example.org": ["read", "run"], "tag:ci": ["run"] },
+    });
+    for (const bad of ["ada@example.org", "ada=root", "=read", "ada=read,", "ada=read;bo=run"]) {
+      expect(problemsOf({ ...GOOD, LOOM_TAILNET_SCOPES: bad })).toEqual([
+        expect.stringContaining("LOOM_TAILNET_SCOPES: is a list of logins and tags"),
+      ]);
+    }
   });
 
   test("takes the older names, after the newer ones", () => {

@@ -1,3 +1,4 @@
+import { type Scope, scopes } from "@loom/queue";
 import { z } from "zod";
 import { EnvError } from "./errors.ts";
 import { isLoopback } from "./loopback.ts";
@@ -39,6 +40,8 @@ function tokenFor(bind: string) {
     .refine((token) => token !== undefined, `is not set, but ${advice}`);
 }
 
+const TAILNET_RULE = new RegExp(`^[^\\s=,]+=(${scopes.join("|")})(,(${scopes.join("|")}))*$`);
+
 const schemaFor = (bind: string) =>
   z.object({
     SUPABASE_URL: z.url({
@@ -58,6 +61,26 @@ const schemaFor = (bind: string) =>
       .refine(
         (names) => names.every((name) => /^[a-z0-9._-]{1,253}$/i.test(name)),
         "is a list of host names, separated by commas, without ports: hub.example,oracle.bison-teal.ts.net",
+      ),
+    LOOM_TAILNET_CAPABILITY: z
+      .string()
+      .regex(/^[a-z0-9.-]+\/[\w./-]+$/i, "is the name of a grant, such as loom.example/cap/hub")
+      .optional(),
+    LOOM_TAILNET_SCOPES: z
+      .string()
+      .default("")
+      .transform((rules) => rules.split(/\s+/).filter((rule) => rule !== ""))
+      .refine(
+        (rules) => rules.every((rule) => TAILNET_RULE.test(rule)),
+        `is a list of logins and tags with their scopes (${scopes.join(", ")}), separated by spaces: ada@example.org=read,run tag:ci=run`,
+      )
+      .transform((rules) =>
+        Object.fromEntries(
+          rules.map((rule): [string, Scope[]] => {
+            const [name = "", allowed = ""] = rule.split("=", 2);
+            return [name, scopes.filter((scope) => allowed.split(",").includes(scope))];
+          }),
+        ),
       ),
     LOOM_NODE_NAME: z
       .string()

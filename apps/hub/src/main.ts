@@ -16,6 +16,7 @@ import { readEnv } from "./env.ts";
 import { EnvError } from "./errors.ts";
 import { EX_USAGE, toExit, toLogged } from "./exit.ts";
 import { migrate } from "./migrate.ts";
+import { openTailnet } from "./open-tailnet.ts";
 import { createRedactor } from "./redact.ts";
 import { startHub } from "./start-hub.ts";
 
@@ -90,6 +91,10 @@ async function start(): Promise<void> {
     auth: { persistSession: false, autoRefreshToken: false },
   });
   const { workflows, modules } = await readWorkflows(env.LOOM_WORKFLOWS_DIR, log);
+  const tailnet = await openTailnet(
+    { capability: env.LOOM_TAILNET_CAPABILITY, scopesOf: env.LOOM_TAILNET_SCOPES },
+    log,
+  );
   const hub = await startHub(
     {
       queue: createQueue({ client }),
@@ -100,6 +105,7 @@ async function start(): Promise<void> {
       bind: env.LOOM_BIND,
       port: env.PORT,
       hosts: env.LOOM_HOSTS,
+      ...(tailnet && { tailnet }),
       node: { name: env.LOOM_NODE_NAME ?? (await nodeName()), leaseMs: env.LOOM_LEASE_MS },
     },
     { signal: stop.signal },

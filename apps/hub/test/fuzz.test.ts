@@ -287,28 +287,23 @@ test(`${REQUESTS} requests, most of them nonsense, cause no fault, and write onl
     };
   }
 
-  await fc.assert(
-    fc.asyncProperty(
-      fc.array(requests(operationsOf(document), there), { minLength: BATCH, maxLength: BATCH }),
-      async (batch) => {
-        const before = await countRows();
-        const written = await Promise.all(batch.map(ask));
-        const after = await countRows();
-        const sum = (key: keyof typeof before) =>
-          before[key] + written.reduce((all, one) => all + one[key], 0);
-        // A copy of a failed job is added once, and answered as often as it is asked for.
-        expect(after.loose).toBeGreaterThanOrEqual(sum("loose"));
-        expect(after.loose - sum("loose")).toBeLessThanOrEqual(1);
-        expect({ ...after, loose: 0 }).toEqual({
-          deeds: sum("deeds"),
-          runs: sum("runs"),
-          tokens: sum("tokens"),
-          loose: 0,
-        });
-      },
-    ),
-    { seed, numRuns: REQUESTS / BATCH, endOnFailure: true },
-  );
+  const sample = fc.sample(requests(operationsOf(document), there), { seed, numRuns: REQUESTS });
+  for (let begin = 0; begin < REQUESTS; begin += BATCH) {
+    const before = await countRows();
+    const written = await Promise.all(sample.slice(begin, begin + BATCH).map(ask));
+    const after = await countRows();
+    const sum = (key: keyof typeof before) =>
+      before[key] + written.reduce((all, one) => all + one[key], 0);
+    // A copy of a failed job is added once, and answered as often as it is asked for.
+    expect(after.loose - sum("loose")).toBeGreaterThanOrEqual(0);
+    expect(after.loose - sum("loose")).toBeLessThanOrEqual(1);
+    expect(after, `after request ${begin + BATCH}`).toEqual({
+      deeds: sum("deeds"),
+      runs: sum("runs"),
+      tokens: sum("tokens"),
+      loose: after.loose,
+    });
+  }
   console.log(
     `fuzz: ${[...statuses]
       .sort(([a], [b]) => a - b)

@@ -1,5 +1,5 @@
-import { isIPv4, isIPv6 } from "node:net";
 import { scopes as allScopes, type Scope } from "@loom/queue";
+import { isTailnetAddress } from "@loom/tailscale-resolver";
 import type { Log } from "@loom/worker";
 import { ProblemError } from "../problem.ts";
 import type { Identity } from "./identity.ts";
@@ -23,19 +23,13 @@ export interface TailnetAccess {
   /** Who is not of the tailnet is not `known`; rejects when the daemon cannot tell. */
   whois(remote: { address: string; port: number }): Promise<WhoIs>;
   /** The name of the grant whose values are `{ scopes: [...] }`. */
-  capability?: string;
+  capability?: string | undefined;
   /** What a login or a tag may do that no grant speaks of. */
   scopesOf?: Readonly<Record<string, readonly Scope[]>>;
 }
 
 /** How long an answer holds on one connection: a grant that is taken away bites after it. */
 const REMEMBER_MS = 30_000;
-
-const isTailnetAddress = (address: string): boolean => {
-  if (isIPv6(address)) return address.toLowerCase().startsWith("fd7a:115c:a1e0:");
-  const [first = 0, second = 0] = address.split(".").map(Number);
-  return isIPv4(address) && first === 100 && second >= 64 && second < 128;
-};
 
 /**
  * Finds out who of the tailnet makes a request. Undefined: nobody that it knows. Closed on every
