@@ -83,7 +83,7 @@ hub, database and listeners on the same machine, ${RUNS_PER_SECOND} runs started
 | | |
 | --- | --- |
 | events told, over all streams | ${told} |
-| from the request for a run to a stream's \`run.started\`, p50 | ${percentile(0.5)} ms |
+| from the start of a run until a stream is told, p50 | ${percentile(0.5)} ms |
 | p99 | ${percentile(0.99)} ms |
 | hub's memory before the first stream | ${Math.round(before)} MiB |
 ${samples.map(({ second, rss }) => `| after ${second} s | ${Math.round(rss)} MiB |`).join("\n")}
