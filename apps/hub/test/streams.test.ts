@@ -173,6 +173,22 @@ describe("everything that happens", () => {
     second.hangUp();
   });
 
+  test("begins anew for a listener whose place is removed", async ({ served, queue, database }) => {
+    const first = await served.open("/events");
+    await served.start("hello");
+    const [last] = (await first.until("job.created")).slice(-1);
+    first.hangUp();
+    await queue.pauseWorkflow("missed");
+    await database.sql`delete from public.loom_events`;
+    await queue.pauseWorkflow("oldest that is left");
+    const second = await served.open("/events", { "last-event-id": last?.id ?? "" });
+    expect(await second.next()).toMatchObject({ event: "reset", data: {} });
+    await queue.pauseWorkflow("next");
+    const [told] = (await second.until("workflow.paused")).slice(-1);
+    expect(told?.id).not.toBe(last?.id);
+    second.hangUp();
+  });
+
   test("shows what people did to those who operate, and to nobody else", async ({
     served,
     queue,

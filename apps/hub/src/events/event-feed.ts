@@ -119,8 +119,9 @@ export function createEventFeed({ queue, log }: { queue: Queue; log: Log }): Eve
       try {
         beginning ??= begin();
         await beginning;
-        // What the loop reads from here on, it tells this listener too.
         start = position ?? (await beginning);
+        // What the loop told it meanwhile lies before its start.
+        listener.waiting = [];
       } catch (error) {
         close();
         beginning = undefined;
@@ -164,6 +165,12 @@ async function* readPast(
   queue: Queue,
   { after, until }: { after: string; until: string },
 ): AsyncGenerator<QueueEvent[] | "reset", undefined> {
+  const [oldest] = (await queue.readEvents({ limit: 1 })).events;
+  // What it left off at is removed by now, and what followed may be too.
+  if (oldest && isAfter(oldest.cursor, after)) {
+    yield "reset";
+    return;
+  }
   let place = after;
   for (let read = 0; isAfter(until, place); read += PAGE) {
     if (read >= MAX_PAST) {
