@@ -68,7 +68,7 @@ export const jobView = z
 /** A job as the API shows it: what it cannot have in its state is null. */
 export function toJobView(job: Job): z.output<typeof jobView> {
   const { payload, ...shared } = job;
-  return withIsoDates({
+  const row = withIsoDates({
     targetHost: null,
     waitingReason: null,
     cancelRequestedAt: null,
@@ -80,4 +80,6 @@ export function toJobView(job: Job): z.output<typeof jobView> {
     input: payload,
     ...shared,
   });
+  // What is described, and no more: a row has what only the queue needs.
+  return jobView.parse(row);
 }
