@@ -1,6 +1,6 @@
+import { suggestNames } from "@loom/scheduler";
 import type { AnyWorkflow } from "@loom/workflow";
 import { UnknownWorkflowError } from "./errors.ts";
-import { suggestNames } from "./suggest-names.ts";
 
 /** @throws UnknownWorkflowError with the names that may have been meant. */
 export function findWorkflow(

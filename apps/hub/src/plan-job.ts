@@ -1,9 +1,8 @@
 import type { NewJob } from "@loom/queue";
-import { planRun } from "@loom/scheduler";
+import { planRun, suggestNames } from "@loom/scheduler";
 import type { AnyWorkflow } from "@loom/workflow";
 import { findWorkflow } from "./find-workflow.ts";
 import { ProblemError } from "./problem.ts";
-import { suggestNames } from "./suggest-names.ts";
 
 /** A step to run on its own, as somebody asks for it. */
 export interface AskedJob {

@@ -1,9 +1,9 @@
 import { createRoute, z } from "@hono/zod-openapi";
+import { suggestNames } from "@loom/scheduler";
 import { createRouter, type RouteDeps } from "../hub-context.ts";
 import { answer } from "../json-content.ts";
 import { commonProblems, operation } from "../operation.ts";
 import { ProblemError, problems } from "../problem.ts";
-import { suggestNames } from "../suggest-names.ts";
 import { nodeView, toNodeView } from "../views/node.ts";
 
 const list = createRoute({
