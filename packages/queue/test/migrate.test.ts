@@ -10,11 +10,37 @@ async function apply(database: Database, script: string): Promise<void> {
   connection.release();
 }
 
+/** Cuts a script at the semicolons outside of quotes, dollar quotes and comments. */
+function toStatements(script: string): string[] {
+  const token = /--[^\n]*|'(?:[^']|'')*'|(\$\w*\$)[\s\S]*?\1|;|[^;'$-]+|[\s\S]/g;
+  const statements = [""];
+  for (const [text] of script.matchAll(token)) {
+    if (text === ";") statements.push("");
+    else statements.push(`${statements.pop()}${text}`);
+  }
+  return statements.filter((statement) => statement.trim() !== "");
+}
+
 describe("migrationScript", () => {
   test("may run again and leaves everything as it is", async ({ queue, database }) => {
     await sayHello(queue, "forge");
     await apply(database, await migrationScript());
     expect(await queue.listNodes()).toMatchObject([{ name: "forge" }]);
+  });
+
+  // As the Supabase CLI applies a file: cut into statements, each prepared on its own.
+  test("does the same statement by statement", async ({ queue, database }) => {
+    await sayHello(queue, "forge");
+    await database.sql`drop function public.loom_get_run`;
+    const statements = toStatements(await migrationScript());
+    const connection = await database.sql.reserve();
+    for (const statement of statements) await connection.unsafe(statement, [], { prepare: true });
+    connection.release();
+    expect(statements.length).toBeGreaterThan(50);
+    expect(await queue.listNodes()).toMatchObject([{ name: "forge" }]);
+    await expect(queue.getRun(crypto.randomUUID())).rejects.toMatchObject({
+      code: "RUN_NOT_FOUND",
+    });
   });
 
   test("removes a function that an older version left, and no function of others", async ({
