@@ -5,11 +5,16 @@
 --   from    the step p_step and all that depends on it, and what did not succeed
 --
 -- A repeated call with the same key answers with the first one's run.
+--
+-- With p_version the new run is one of that version of the workflow's code: what is
+-- repeated requires it of its node in place of the old one's. Without, only a node that
+-- still has the old code can run it.
 create or replace function public.loom_retry_run(
   p_run  uuid,
   p_mode text,
   p_step text default null,
-  p_key  text default null
+  p_key  text default null,
+  p_version text default null
 )
   returns json
   language plpgsql
@@ -55,7 +60,7 @@ begin
   end if;
 
   insert into public.loom_runs (workflow_id, version, input, trigger, idempotency_key, asked_by, retry_of)
-  values (v_old.workflow_id, v_old.version, v_old.input, 'manual', p_key, v_old.asked_by, p_run)
+  values (v_old.workflow_id, coalesce(p_version, v_old.version), v_old.input, 'manual', p_key, v_old.asked_by, p_run)
   on conflict (workflow_id, idempotency_key) do nothing
   returning id into v_new;
   if v_new is null then
@@ -66,6 +71,8 @@ begin
 
   with old as materialized (
     select job.*, step_id = any(v_redo) as is_redone,
+           array_replace(job.requires, format('workflow:%s@%s', v_old.workflow_id, v_old.version),
+                         format('workflow:%s@%s', v_old.workflow_id, coalesce(p_version, v_old.version))) as needed,
            cardinality(array(select unnest(job.after) intersect select unnest(v_redo))) as needs
       from public.loom_job_queue as job where run_id = p_run
   ),
@@ -76,7 +83,7 @@ begin
       backoff_kind, backoff_ms, backoff_max_ms, start_within_ms, start_by, concurrency_key, concurrency_limit,
       state, ran_on, result, claimed_at, finished_at)
     select v_new, workflow_id, step_id, after, case when is_redone then needs else 0 end, dependents,
-           requires, prefers, requirement_key, host_pinned,
+           needed, prefers, md5(concat_ws(e'\n', workflow_id, needed, prefers)), host_pinned,
            case when host_pinned or not is_redone then target_host end,
            priority, timeout_ms, max_attempts, max_crash_restarts, backoff_kind, backoff_ms, backoff_max_ms,
            start_within_ms,

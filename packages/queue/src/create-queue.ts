@@ -114,9 +114,14 @@ export function queueOver(
       return cancelled.status;
     },
 
-    async retryRun(runId, { mode, key, ...rest }) {
-      const step = "step" in rest ? rest.step : null;
-      const args = { p_run: runId, p_mode: mode, p_step: step, p_key: key ?? null };
+    async retryRun(runId, { mode, key, version, ...rest }) {
+      const args = {
+        p_run: runId,
+        p_mode: mode,
+        p_step: "step" in rest ? rest.step : null,
+        p_key: key ?? null,
+        p_version: version ?? null,
+      };
       const started = z.guid().safeParse(runId).success
         ? await call("loom_retry_run", args, row(startedRun).nullable())
         : null;

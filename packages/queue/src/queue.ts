@@ -107,13 +107,18 @@ export interface Queue extends ApiTokens, Lists {
    * Repeats a finished run as a new one. With `failed`, results of steps that succeeded are taken
    * over; with `from`, those that do not depend on that step.
    *
+   * @param options.version - Of the workflow's code that is to run it; default: the old run's, which
+   *   a node may no longer have.
    * @throws RunNotFoundError
    * @throws QueueRequestError `RUN_NOT_FINISHED`, `NOTHING_TO_RETRY`, `INVALID_ARGUMENT`.
    * @see sql/retry_run.sql
    */
   retryRun(
     runId: string,
-    options: ({ mode: "all" | "failed" } | { mode: "from"; step: string }) & { key?: string },
+    options: ({ mode: "all" | "failed" } | { mode: "from"; step: string }) & {
+      key?: string;
+      version?: string;
+    },
   ): Promise<StartedRun>;
 
   /**

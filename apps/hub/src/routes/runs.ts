@@ -151,8 +151,11 @@ export function runRoutes({ queue, workflows, feed, onJobsAdded }: RouteDeps) {
     // A body that is left out is validated as none, and read as `{}`.
     const asked: Partial<z.output<typeof retryRequest>> = c.req.valid("json");
     const what = asked.mode === undefined ? ({ mode: "failed" } as const) : c.req.valid("json");
+    const { id } = c.req.valid("param");
+    // The code as it is now: what failed was perhaps mended.
+    const version = workflows.get((await queue.getRun(id)).workflow)?.version;
     const acting = await actOnceFor(c, queue);
-    const started = toStarted(await acting.retryRun(c.req.valid("param").id, what));
+    const started = toStarted(await acting.retryRun(id, { ...what, ...(version && { version }) }));
     onJobsAdded();
     return c.json(started, 202, { location: started.links.self });
   });

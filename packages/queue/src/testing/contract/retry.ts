@@ -37,6 +37,20 @@ const statesOf = async (queue: Queue, runId: string) =>
 
 export function retryContract(test: QueueTest): void {
   describe("retryRun", () => {
+    test("requires the version that it is given, in place of the old one", async ({ queue }) => {
+      const requires = ["has-gpu", "workflow:made-for-test@v1"];
+      const { runId: old } = await queue.startRun(makePlan([{ step: "a", requires }]));
+      await queue.cancelRun(old);
+      const { runId } = await queue.retryRun(old, { mode: "all", version: "v2" });
+      expect(await queue.getRun(runId)).toMatchObject({
+        version: "v2",
+        jobs: [{ requires: ["has-gpu", "workflow:made-for-test@v2"] }],
+      });
+      const { runId: same } = await queue.retryRun(old, { mode: "all" });
+      expect(await queue.getRun(same)).toMatchObject({ version: "v1", jobs: [{ requires }] });
+      expect(await queue.listWaiting({ perKind: 1 })).toHaveLength(2);
+    });
+
     test("with 'failed' repeats what did not succeed, with the results of the rest", async ({
       queue,
     }) => {
