@@ -21,6 +21,7 @@ import { healthRoutes } from "./routes/health.ts";
 import { jobRoutes } from "./routes/jobs.ts";
 import { nodeRoutes } from "./routes/nodes.ts";
 import { runRoutes } from "./routes/runs.ts";
+import { scheduleRoutes } from "./routes/schedules.ts";
 import { sessionRoutes } from "./routes/session.ts";
 import { strandRoutes } from "./routes/strands.ts";
 import { streamRoutes } from "./routes/streams.ts";
@@ -93,6 +94,7 @@ export function createHub(deps: HubDeps): OpenAPIHono<HubEnv> {
   app.route("/api/loom/runs", runRoutes(route));
   app.route("/api/loom/jobs", jobRoutes(route));
   app.route("/api/loom/nodes", nodeRoutes(route));
+  app.route("/api/loom/schedules", scheduleRoutes(route));
   const gate = createStreamGate({ limit: deps.maxStreams ?? MAX_STREAMS, stopping });
   app.route("/api/loom", streamRoutes(route, gate));
   app.route("/api/loom/audit", auditRoutes(route));

@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import type { Queue } from "@loom/queue";
 import {
   createBell,
@@ -12,12 +13,17 @@ import type { AnyWorkflow } from "@loom/workflow";
 import type { TailnetAccess } from "./access/tailnet.ts";
 import { createHub } from "./create-hub.ts";
 import { createDispatcher } from "./dispatcher.ts";
+import { createLeader } from "./loops/leader.ts";
+import { createTimetable } from "./loops/timetable.ts";
+import { whileLeading } from "./loops/while-leading.ts";
 import { serve } from "./serve.ts";
 import { version } from "./version.ts";
 
 /** How often to look for waiting jobs when nothing rang, and for dead nodes. */
 const PLACE_MS = 1_000;
 const REAP_MS = 1_000;
+/** How often to look at schedules when this hub begins to lead, at the latest. */
+const SCHEDULE_MS = 5_000;
 /** How often to remove what was finished long ago. */
 const PRUNE_MS = 3_600_000;
 /** And for this long after an offer: its node may soon have a free slot, or a next step be due. */
@@ -55,7 +61,8 @@ export interface RunningHub {
 }
 
 /**
- * Serves the API, places jobs, reaps, and works for its own host, until the signal aborts.
+ * Serves the API and works for its own host, until the signal aborts. While it leads the hubs, it also
+ * places jobs, reaps, starts the runs of schedules and removes what is old.
  *
  * @throws ListenError when the address or the port cannot be had.
  */
@@ -67,6 +74,15 @@ export async function startHub(
   const placing = createBell();
   const reaping = createBell();
   const pruning = createBell();
+  const scheduling = createBell();
+  const leader = createLeader({
+    queue,
+    holder: `${node.name}/${randomUUID()}`,
+    log: log.child({ loop: "lead" }),
+    onLead: () => {
+      for (const bell of [placing, reaping, pruning, scheduling]) bell.ring();
+    },
+  });
   const machine = describeMachine();
   const worker = createWorker({
     node: {
@@ -83,22 +99,30 @@ export async function startHub(
     ...(node.leaseMs && { leaseMs: node.leaseMs }),
     onSettled: () => placing.ring(),
   });
+  const workflows = new Map(options.workflows.map((workflow) => [workflow.name, workflow]));
+  const onJobsAdded = () => {
+    placing.ring();
+    // A step that is pinned to this node needs no placing.
+    worker.ring();
+  };
+  const timetable = createTimetable({
+    queue,
+    workflows,
+    log: log.child({ loop: "schedule" }),
+    onStarted: onJobsAdded,
+  });
   // One part that cannot go on ends the others: half a hub would look like a whole one.
   const fault = new AbortController();
   const stop = AbortSignal.any([signal, fault.signal]);
   const app = createHub({
     queue,
-    workflows: new Map(options.workflows.map((workflow) => [workflow.name, workflow])),
+    workflows,
     log,
     token: options.token,
     hosts: [node.name, ...(options.hosts ?? [])],
     ...(options.tailnet && { tailnet: options.tailnet }),
     stopping: stop,
-    onJobsAdded: () => {
-      placing.ring();
-      // A step that is pinned to this node needs no placing.
-      worker.ring();
-    },
+    onJobsAdded,
   });
   const server = await serve(app.fetch, { bind: options.bind, port: options.port, log });
 
@@ -108,24 +132,37 @@ export async function startHub(
     if (offered.size > 0) busyUntil = performance.now() + BUSY_FOR_MS;
     if (offered.has(node.name)) worker.ring();
   };
-  const loops = [
-    worker.run({ signal: stop }),
+  let scheduleMs = SCHEDULE_MS;
+  const leading = [
+    leader.keep({ signal: stop }),
     repeat(
       {
-        round: place,
+        round: whileLeading(leader, place),
         pause: () => placing.wait(performance.now() < busyUntil ? PLACE_BUSY_MS : PLACE_MS, stop),
       },
       { signal: stop, log: log.child({ loop: "place" }) },
     ),
     repeat(
-      { round: () => dispatcher.reap(), pause: () => reaping.wait(REAP_MS, stop) },
+      { round: whileLeading(leader, () => dispatcher.reap()), pause: () => reaping.wait(REAP_MS, stop) },
       { signal: stop, log: log.child({ loop: "reap" }) },
     ),
     repeat(
-      { round: () => dispatcher.prune(), pause: () => pruning.wait(PRUNE_MS, stop) },
+      { round: whileLeading(leader, () => dispatcher.prune()), pause: () => pruning.wait(PRUNE_MS, stop) },
       { signal: stop, log: log.child({ loop: "prune" }) },
     ),
+    repeat(
+      {
+        round: whileLeading(leader, async (epoch) => {
+          scheduleMs = await timetable.round(epoch);
+        }),
+        pause: () => scheduling.wait(leader.epoch() === undefined ? SCHEDULE_MS : scheduleMs, stop),
+      },
+      { signal: stop, log: log.child({ loop: "schedule" }) },
+    ),
   ];
+  // Not when the worker is done too: its steps may go on for a while.
+  const resigned = Promise.allSettled(leading).then(() => leader.resign());
+  const loops = [worker.run({ signal: stop }), ...leading, resigned];
   for (const loop of loops) loop.catch((error: unknown) => fault.abort(error));
   stop.addEventListener("abort", () => server.refuse(), { once: true });
 

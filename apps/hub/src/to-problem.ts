@@ -31,6 +31,7 @@ const QUEUE_STATUS: Readonly<Record<string, number>> = {
   RUN_NOT_FINISHED: 409,
   NOTHING_TO_RETRY: 409,
   TOKEN_NAME_TAKEN: 409,
+  SCHEDULE_REMOVED: 409,
 };
 
 /** What each error becomes. What is not listed is a fault of the hub, and says nothing of its inside. */

@@ -1,5 +1,6 @@
 import { createHub } from "@loom/hub";
 import { type Queue, QueueUnavailableError } from "@loom/queue";
+import { cron } from "@loom/workflow";
 import { pino } from "pino";
 import { describe, expect } from "vitest";
 import { digestOf, makeToken } from "../src/access/api-token.ts";
@@ -96,6 +97,11 @@ describe("every operation", () => {
     })) as { jobs: { id: number }[] };
     const waiting = jobs[0]?.id ?? 0;
 
+    const { epoch } = await queue.lead("one", 45_000);
+    const schedule = { ...cron("@daily"), workflow: "hello" };
+    await queue.syncSchedules([{ ...schedule, id: "gone" }], epoch);
+    await queue.syncSchedules([{ ...schedule, id: "nightly" }], epoch);
+
     // What is good.
     await ask("listStrands");
     await ask("getStrand", { at: "train" });
@@ -135,7 +141,25 @@ describe("every operation", () => {
     await ask("openSession");
     await ask("closeSession");
 
+    await ask("listSchedules");
+    await ask("getSchedule", { at: "nightly" });
+    await ask("listScheduleSlots", { at: "nightly" });
+    await ask("triggerSchedule", { at: "nightly" });
+    await ask("pauseSchedule", { at: "nightly", body: { note: "for now" } });
+    await ask("listSchedules");
+    await ask("resumeSchedule", { at: "nightly" });
+
     // What is not there, or not so.
+    await ask("triggerSchedule", { at: "gone" });
+    for (const id of [
+      "getSchedule",
+      "listScheduleSlots",
+      "triggerSchedule",
+      "pauseSchedule",
+      "resumeSchedule",
+    ]) {
+      await ask(id, { at: "nope" });
+    }
     for (const id of ["getStrand", "startRun", "pauseStrand", "resumeStrand"])
       await ask(id, { at: "nope" });
     for (const id of ["getRun", "cancelRun", "retryRun", "rerunRun", "streamRunEvents"]) {
@@ -158,6 +182,7 @@ describe("every operation", () => {
     for (const { id, at } of [
       { id: "startRun", at: "train" },
       { id: "pauseStrand", at: "train" },
+      { id: "pauseSchedule", at: "nightly" },
       { id: "retryRun", at: String(done) },
       { id: "rerunRun", at: String(done) },
       { id: "addJobs" },
@@ -171,6 +196,9 @@ describe("every operation", () => {
     const longKey = { "idempotency-key": "x".repeat(300) };
     await ask("resumeStrand", { at: "train", headers: longKey });
     await ask("cancelRun", { at: String(done), headers: longKey });
+    await ask("triggerSchedule", { at: "nightly", headers: longKey });
+    await ask("resumeSchedule", { at: "nightly", headers: longKey });
+    await ask("listScheduleSlots", { at: "nightly", query: "?limit=0" });
     const longId = { "last-event-id": "x".repeat(300) };
     await ask("streamEvents", { headers: longId });
     await ask("streamRunEvents", { at: String(done), headers: longId });

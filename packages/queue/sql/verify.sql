@@ -1,6 +1,7 @@
 -- What cannot be, as rows are now: statuses that do not follow from the steps, jobs
--- that wait for a number of steps that is not so, limits that are exceeded. Reads
--- everything: for tests and for a doctor, not for a loop. Empty when all is well.
+-- that wait for a number of steps that is not so, limits that are exceeded, slots that are
+-- decided too early or have another schedule's run. Reads everything: for tests and for
+-- a doctor, not for a loop. Empty when all is well.
 create or replace function public.loom_verify()
   returns json
   language sql
@@ -42,6 +43,16 @@ as $$
       from public.loom_job_queue as job
       left join public.loom_node_sessions as session on session.node = job.claimed_by
      where job.claimed_by is not null and (session.epoch is null or job.epoch > session.epoch)
+    union all
+    select format('slot %s has its outcome, and its schedule is decided until %s', slot.id, schedule.decided_until)
+      from public.loom_schedule_slots as slot
+      join public.loom_schedules as schedule on schedule.id = slot.schedule_id
+     where slot.slot_at > schedule.decided_until
+    union all
+    select format('slot %s is of schedule %s, and its run of %s', slot.id, slot.schedule_id, coalesce(run.schedule_id, 'none'))
+      from public.loom_schedule_slots as slot
+      join public.loom_runs as run on run.id = slot.run_id
+     where run.schedule_id is distinct from slot.schedule_id
   )
   select coalesce(json_agg(text), '[]') from problem;
 $$;

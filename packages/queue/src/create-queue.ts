@@ -1,18 +1,20 @@
-import type { PlannedJob } from "@loom/workflow";
 import type { SupabaseClient } from "@supabase/supabase-js";
 import { z } from "zod";
 import { apiTokens, type Call } from "./api-token.ts";
 import { JobNotFoundError, QueueSchemaError, RunNotFoundError } from "./errors.ts";
 import { queueEvent } from "./event.ts";
 import { claimedJob, job } from "./job.ts";
+import { leadership } from "./leadership.ts";
 import { lists } from "./lists.ts";
 import { logPage } from "./log-chunk.ts";
 import { enqueuedJob, toNewRow } from "./new-job.ts";
 import { heartbeatAnswer, helloAnswer, lostSession, node } from "./node.ts";
+import { toPlannedRow } from "./planned-job.ts";
 import type { Queue } from "./queue.ts";
 import { actingTransport } from "./request.ts";
 import { row } from "./row.ts";
 import { run, startedRun } from "./run.ts";
+import { schedules } from "./schedule.ts";
 import { settlementAnswer, toItem } from "./settlement.ts";
 import { toStorable } from "./storable-text.ts";
 import { supabaseTransport } from "./supabase-transport.ts";
@@ -34,6 +36,7 @@ const reaped = z.object({
 const pruned = z.object({
   runs: z.int(),
   jobs: z.int(),
+  slots: z.int(),
   events: z.int(),
   more: z.boolean(),
 });
@@ -72,6 +75,8 @@ export function queueOver(
   return {
     ...apiTokens(call),
     ...lists(call),
+    ...leadership(call),
+    ...schedules(call),
 
     actingFor: (request) => queueOver(actingTransport(transport, request), { notify }),
 
@@ -82,7 +87,7 @@ export function queueOver(
           p_workflow: plan.workflow,
           p_version: plan.version,
           p_input: JSON.stringify(plan.input),
-          p_jobs: plan.jobs.map(toRow),
+          p_jobs: plan.jobs.map(toPlannedRow),
           p_trigger: trigger,
           p_key: key ?? null,
           p_asked_by: askedBy ?? null,
@@ -256,21 +261,3 @@ export function queueOver(
     verify: () => call("loom_verify", {}, z.array(z.string())),
   };
 }
-
-const toRow = (job: PlannedJob) => ({
-  step: job.step,
-  after: job.after,
-  requires: job.requires,
-  prefers: job.prefers,
-  host: job.host,
-  priority: job.priority,
-  timeout_ms: job.timeoutMs,
-  max_attempts: job.retry.attempts,
-  backoff_kind: job.retry.backoff.kind,
-  backoff_ms: job.retry.backoff.delayMs,
-  backoff_max_ms: job.retry.backoff.maxDelayMs,
-  max_crash_restarts: job.maxCrashRestarts,
-  start_within_ms: job.startWithinMs,
-  concurrency_key: job.concurrency?.key,
-  concurrency_limit: job.concurrency?.limit,
-});

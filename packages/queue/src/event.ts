@@ -21,6 +21,8 @@ const eventTypes = [
   "node.dead",
   "workflow.paused",
   "workflow.resumed",
+  "schedule.paused",
+  "schedule.resumed",
   "request.done",
 ] as const;
 

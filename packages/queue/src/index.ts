@@ -27,6 +27,7 @@ export {
 } from "./history/verify-history.ts";
 export type { Violation } from "./history/violation.ts";
 export type { ClaimedJob, Job, WaitingReason } from "./job.ts";
+export type { Lead, Leadership } from "./leadership.ts";
 export {
   type JobFilter,
   type JobSummary,
@@ -54,6 +55,15 @@ export type {
 } from "./queue.ts";
 export type { ApiRequest, RequestRecord } from "./request.ts";
 export type { Run, StartedRun } from "./run.ts";
+export {
+  type DecidedSlots,
+  type NewSlot,
+  type Schedule,
+  type ScheduleDefinition,
+  type ScheduleSlot,
+  type Schedules,
+  slotOutcomes,
+} from "./schedule.ts";
 export type { Settlement, SettlementAnswer } from "./settlement.ts";
 export type { Transport } from "./transport.ts";
 export type { WaitingJob } from "./waiting-job.ts";

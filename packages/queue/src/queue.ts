@@ -2,12 +2,14 @@ import type { RunPlan } from "@loom/workflow";
 import type { ApiTokens } from "./api-token.ts";
 import type { EventPage } from "./event.ts";
 import type { ClaimedJob, Job } from "./job.ts";
+import type { Leadership } from "./leadership.ts";
 import type { Lists } from "./lists.ts";
 import type { LogChunk, LogPage } from "./log-chunk.ts";
 import type { EnqueuedJob, NewJob } from "./new-job.ts";
 import type { HeartbeatAnswer, HelloAnswer, Node, NodeReport, Session } from "./node.ts";
 import type { ApiRequest } from "./request.ts";
 import type { Run, StartedRun } from "./run.ts";
+import type { Schedules } from "./schedule.ts";
 import type { Settlement, SettlementAnswer } from "./settlement.ts";
 import type { WaitingJob } from "./waiting-job.ts";
 
@@ -55,6 +57,8 @@ export interface Reaped {
 export interface Pruned {
   runs: number;
   jobs: number;
+  /** Of schedules. */
+  slots: number;
   events: number;
   /** There is more to remove: call again. */
   more: boolean;
@@ -69,7 +73,7 @@ export interface Pruned {
  * All methods throw `QueueUnavailableError` (try again), `QueueAccessError`,
  * `QueueSchemaError` and `QueueRequestError` (do not).
  */
-export interface Queue extends ApiTokens, Lists {
+export interface Queue extends ApiTokens, Lists, Leadership, Schedules {
   /**
    * The same queue, whose calls are written down as somebody's request, in the transaction of what
    * they change. A request with a key is done once; repeated, it gets the first one's answer.

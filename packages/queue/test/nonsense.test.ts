@@ -8,6 +8,7 @@ import {
   type QueueFixtures,
   runningJob,
 } from "@loom/queue/testing";
+import { cron } from "@loom/workflow";
 import fc from "fast-check";
 import { describe, expect } from "vitest";
 import { postgresTransport } from "../src/postgres/postgres-transport.ts";
@@ -30,10 +31,23 @@ const step = {
 };
 const job = { ...step, workflow: "w", payload: "1", key: "k", delay_ms: 0, max_crash_restarts: 3 };
 
+const definition = {
+  id: "nightly",
+  workflow: "w",
+  expression: "@daily",
+  time_zone: "UTC",
+  input: "{}",
+  overlap: "skip",
+  missed: "once",
+  grace_ms: 60_000,
+};
+const slot = { id: "s1", at: "2000-01-02T00:00:00Z", outcome: "fired", start: "now" };
+
 /** Arguments that make sense, by the names of parameters; where functions differ, by both names. */
 const sensible = (runId: string): Record<string, readonly unknown[]> => ({
   p_after: [null, "now", "1.0"],
   "loom_list_jobs p_after": [null, 3],
+  "loom_list_slots p_after": [null, "2026-11-25T00:00:00Z"],
   "loom_list_runs p_after": [null, `1764110000000000.${runId}`],
   p_agent_version: ["1"],
   p_args: [{ p_run: runId }, { p_jobs: [1] }, { p_workflow: "w", p_paused: true }],
@@ -41,6 +55,7 @@ const sensible = (runId: string): Record<string, readonly unknown[]> => ({
   p_capabilities: [["docker"], []],
   p_chunks: [[{ start: 0, chunk: "x" }]],
   p_created_by: [null, "ada"],
+  p_decided_until: ["2000-01-03T00:00:00Z", "2136-01-01T00:00:00Z"],
   p_digest: ["a".repeat(64), "b".repeat(64)],
   p_doorbell_port: [null, 7000],
   p_epoch: [1, 2],
@@ -48,6 +63,7 @@ const sensible = (runId: string): Record<string, readonly unknown[]> => ({
   p_fence: [1, 2],
   p_from: [0, 1],
   p_function: ["loom_cancel_run", "loom_cancel_jobs", "loom_pause_workflow"],
+  p_holder: ["one", "other"],
   p_incarnation: [randomUUID()],
   p_input: ["{}"],
   p_items: [[{ id: 1, fence: 1, outcome: "succeeded", result: "1" }]],
@@ -70,6 +86,7 @@ const sensible = (runId: string): Record<string, readonly unknown[]> => ({
   p_parent: [null],
   p_paused: [true, false],
   p_per_kind: [50],
+  p_plan: [{ version: "1", input: "{}", jobs: [step] }],
   p_reason: ["because"],
   p_reasons: [[{ job: 2, reason: { code: "c", summary: "s" } }]],
   p_request: [
@@ -77,12 +94,19 @@ const sensible = (runId: string): Record<string, readonly unknown[]> => ({
     { who: "ada", action: "a", key: "k", fingerprint: "f" },
   ],
   p_retry_of: [null, runId],
+  p_revision: [1, 2],
   p_run: [runId, randomUUID()],
+  p_schedule: ["nightly", "hourly"],
+  p_schedules: [[definition], [definition, { ...definition, id: "hourly" }]],
   p_scopes: [["read"], ["run", "admin"]],
   p_seq: [1, 2],
   p_session: [false, true],
   p_since: [null, "2026-11-25T00:00:00Z"],
   p_slots: [5],
+  "loom_decide_slots p_slots": [
+    [slot],
+    [slot, { ...slot, id: "s2", at: "2000-01-02T12:00:00Z", start: "after-running" }],
+  ],
   p_state: [null, "running"],
   p_status: [null, "running"],
   p_step: [null, "only"],
@@ -114,13 +138,17 @@ function spoilt(value: unknown): fc.Arbitrary<unknown> {
 }
 
 /** Makes something for the functions to find: jobs in most states, 1 to 6, two of them in runs. */
-async function furnish({ queue }: QueueFixtures): Promise<string> {
+async function furnish({ queue, database }: QueueFixtures): Promise<string> {
   const { runId } = await runningJob(queue);
   const { runId: cancelled } = await queue.startRun(makePlan([{ step: "only" }]));
   await queue.cancelRun(cancelled);
   await queue.enqueue([makeJob(), makeJob({ host: "forge" }), makeJob({ startWithinMs: 60_000 })]);
   await offerAll(queue, "oracle");
   await queue.enqueue([makeJob()]);
+  const { epoch } = await queue.lead("one", 45_000);
+  const nightly = cron("@daily", { overlap: "queue-one" });
+  await queue.syncSchedules([{ ...nightly, id: "nightly", workflow: "made-for-test" }], epoch);
+  await database.sql`update public.loom_schedules set decided_until = '2000-01-01'`;
   return runId;
 }
 
@@ -163,7 +191,13 @@ async function refusesNonsense(
   expect(await fixtures.queue.verify()).toEqual([]);
 }
 
-const takesNothing = ["loom_list_nodes", "loom_list_paused", "loom_list_tokens", "loom_verify"];
+const takesNothing = [
+  "loom_list_nodes",
+  "loom_list_paused",
+  "loom_list_schedules",
+  "loom_list_tokens",
+  "loom_verify",
+];
 const functions = apiFunctions.filter((name) => !takesNothing.includes(name));
 
 describe("nonsense", () => {

@@ -15,6 +15,8 @@ import type {
   Page,
   Run,
   RunSummary,
+  Schedule,
+  ScheduleSlot,
   Scope,
   Session,
   StartedRun,
@@ -142,6 +144,18 @@ export function createHubClient(options: HubClientOptions) {
 
     listNodes: (call?: CallOptions) => read<{ data: Node[] }>("nodes", {}, call),
     getNode: (name: string, call?: CallOptions) => read<Node>(at("nodes", name), {}, call),
+
+    listSchedules: (call?: CallOptions) => read<{ data: Schedule[] }>("schedules", {}, call),
+    getSchedule: (id: string, call?: CallOptions) => read<Schedule>(at("schedules", id), {}, call),
+    listScheduleSlots: (id: string, query: PageQuery = {}, call?: CallOptions) =>
+      read<Page<ScheduleSlot>>(at("schedules", id, "slots"), query, call),
+    /** Also while it is paused, or another run goes on. */
+    triggerSchedule: (id: string, call?: ChangeOptions) =>
+      change<StartedRun>(at("schedules", id, "trigger"), undefined, call),
+    pauseSchedule: (id: string, body: { note?: string } = {}, call?: ChangeOptions) =>
+      change<void>(at("schedules", id, "pause"), body, call),
+    resumeSchedule: (id: string, call?: ChangeOptions) =>
+      change<void>(at("schedules", id, "resume"), undefined, call),
 
     /** `request.done` only for those who may operate. */
     streamEvents: (stream: StreamOptions = {}): AsyncGenerator<StreamEvent<Event>, void> =>

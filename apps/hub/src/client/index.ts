@@ -21,6 +21,8 @@ export type {
   Problem,
   Run,
   RunSummary,
+  Schedule,
+  ScheduleSlot,
   Scope,
   Session,
   StartedRun,

@@ -8,6 +8,7 @@ import { enqueueContract } from "./contract/enqueue.ts";
 import { eventsContract } from "./contract/events.ts";
 import { expireContract } from "./contract/expire.ts";
 import { historyContract } from "./contract/history.ts";
+import { leadershipContract } from "./contract/leadership.ts";
 import { listsContract } from "./contract/lists.ts";
 import { logsContract } from "./contract/logs.ts";
 import { lostAnswersContract } from "./contract/lost-answers.ts";
@@ -19,6 +20,8 @@ import { requestsContract } from "./contract/requests.ts";
 import { retentionContract } from "./contract/retention.ts";
 import { retryContract } from "./contract/retry.ts";
 import { runContract } from "./contract/run.ts";
+import { scheduleActionsContract } from "./contract/schedule-actions.ts";
+import { schedulesContract } from "./contract/schedules.ts";
 import { sessionContract } from "./contract/session.ts";
 import { settleContract } from "./contract/settle.ts";
 import { settleBatchContract } from "./contract/settle-batch.ts";
@@ -60,6 +63,9 @@ export function describeQueue(name: string, test: QueueTest): void {
     apiTokensContract(test);
     requestsContract(test);
     listsContract(test);
+    leadershipContract(test);
+    schedulesContract(test);
+    scheduleActionsContract(test);
     lostAnswersContract(test);
   });
   // Breaks the rows on purpose.

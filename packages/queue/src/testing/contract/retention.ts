@@ -46,16 +46,16 @@ export function retentionContract(test: QueueTest): void {
       expect(await queue.prune()).toMatchObject({ runs: 1, jobs: 1, more: false });
       expect(await countOf(database)).toEqual({ runs: 1, jobs: 3, logs: 0, events: 2 });
       expect(await unfinished.read()).toMatchObject({ state: "running" });
-      expect(await queue.prune()).toEqual({ runs: 0, jobs: 0, events: 0, more: false });
+      expect(await queue.prune()).toEqual({ runs: 0, jobs: 0, slots: 0, events: 0, more: false });
     });
 
     test("goes in bounded batches, and says whether there is more", async ({ queue, database }) => {
       const added = await queue.enqueue(Array.from({ length: 5 }, () => makeJob()));
       await queue.cancel(added.map(({ id }) => id));
       await age(database);
-      expect(await queue.prune({ limit: 4 })).toEqual({ runs: 0, jobs: 4, events: 4, more: true });
-      expect(await queue.prune({ limit: 4 })).toEqual({ runs: 0, jobs: 1, events: 4, more: true });
-      expect(await queue.prune({ limit: 4 })).toEqual({ runs: 0, jobs: 0, events: 2, more: false });
+      expect(await queue.prune({ limit: 4 })).toEqual({ runs: 0, jobs: 4, slots: 0, events: 4, more: true });
+      expect(await queue.prune({ limit: 4 })).toEqual({ runs: 0, jobs: 1, slots: 0, events: 4, more: true });
+      expect(await queue.prune({ limit: 4 })).toEqual({ runs: 0, jobs: 0, slots: 0, events: 2, more: false });
     });
 
     test("keeps what was finished within the days to keep", async ({ queue, database }) => {

@@ -1,9 +1,11 @@
 import type { Database } from "@loom/local-db";
 import { describe, expect } from "vitest";
-import { claim, runningJob, sayHello } from "../agent.ts";
+import type { Queue } from "../../queue.ts";
+import { claim, only, runningJob, sayHello } from "../agent.ts";
 import { makeJob } from "../new-job.ts";
 import { makePlan } from "../plan.ts";
 import type { QueueTest } from "../queue-test.ts";
+import { leadSchedule, schedulePlan } from "../schedule.ts";
 
 // What the tables' constraints let through, and no function does.
 const broken: {
@@ -53,7 +55,29 @@ const broken: {
       sql`update public.loom_job_queue set claimed_by = 'nobody' where claimed_by is not null`,
     says: /^job .* runs under epoch 1 of nobody, whose epoch is/,
   },
+  {
+    title: "a slot that has its outcome before its time was decided",
+    damage: (sql) => sql`update public.loom_schedules set decided_until = '2020-01-01'`,
+    says: /^slot nightly@.* has its outcome, and its schedule is decided until 2020-01-01/,
+  },
+  {
+    title: "a slot with a run that is not its schedule's",
+    damage: (sql) => sql`update public.loom_runs set schedule_id = null`,
+    says: /^slot nightly@.* is of schedule nightly, and its run of none/,
+  },
 ];
+
+/** A schedule with one slot, whose run was cancelled since. */
+async function fireSlot(queue: Queue): Promise<void> {
+  const { epoch, read } = await leadSchedule(queue);
+  const { revision, decidedUntil } = await read();
+  const at = new Date(decidedUntil.getTime() + 1);
+  while ((await queue.listSchedules()).now < at);
+  const slot = { id: "nightly@now", at, outcome: "fired", start: "now" } as const;
+  const decision = { schedule: "nightly", revision, slots: [slot], decidedUntil: at };
+  const { started } = await queue.decideSlots({ ...decision, plan: schedulePlan }, epoch);
+  await queue.cancelRun(only(started));
+}
 
 export function verifyContract(test: QueueTest): void {
   describe("verify", () => {
@@ -67,6 +91,7 @@ export function verifyContract(test: QueueTest): void {
       );
       await queue.enqueue([makeJob({ host: "forge" })]);
       await claim(queue, await sayHello(queue, "forge"));
+      await fireSlot(queue);
       expect(await queue.verify()).toEqual([]);
       await damage(database.sql);
       expect(await queue.verify()).toContainEqual(expect.stringMatching(says));

@@ -1,0 +1,171 @@
+import { createRoute, z } from "@hono/zod-openapi";
+import { planRun } from "@loom/scheduler";
+import { findWorkflow } from "../find-workflow.ts";
+import { createRouter, type RouteDeps } from "../hub-context.ts";
+import { answer, json } from "../json-content.ts";
+import { actFor, commonProblems, idempotencyHeaders, operation } from "../operation.ts";
+import { ProblemError, problems } from "../problem.ts";
+import { suggestNames } from "../suggest-names.ts";
+import { pageOf, pageQuery, readCursor, toPage } from "../views/page.ts";
+import { scheduleView, slotView, toScheduleView, toSlotView } from "../views/schedule.ts";
+import { startedView, toStarted } from "../views/started.ts";
+
+const params = z.object({ id: z.string() });
+
+const list = createRoute({
+  ...operation("listSchedules", "read"),
+  method: "get",
+  path: "/",
+  summary: "Every schedule, by id, also those that no workflow defines any more",
+  responses: {
+    200: answer("The schedules", z.object({ data: z.array(scheduleView) })),
+    ...commonProblems,
+  },
+});
+
+const get = createRoute({
+  ...operation("getSchedule", "read"),
+  method: "get",
+  path: "/{id}",
+  summary: "A schedule: when it is due next, and what became of it last",
+  request: { params },
+  responses: {
+    200: answer("The schedule", scheduleView),
+    ...commonProblems,
+    ...problems(404),
+  },
+});
+
+const listSlots = createRoute({
+  ...operation("listScheduleSlots", "read"),
+  method: "get",
+  path: "/{id}/slots",
+  summary: "What became of each moment at which a schedule was due, newest first",
+  request: { params, query: z.object(pageQuery) },
+  responses: {
+    200: answer("A page of slots", pageOf(slotView)),
+    ...commonProblems,
+    ...problems(404, 422),
+  },
+});
+
+const trigger = createRoute({
+  ...operation("triggerSchedule", "run"),
+  method: "post",
+  path: "/{id}/trigger",
+  summary: "Start a run of a schedule now, also while it is paused or another one goes on",
+  request: { params, headers: idempotencyHeaders },
+  responses: {
+    202: answer("The run is stored; nodes will run it", startedView),
+    ...commonProblems,
+    ...problems(404, 409, 422),
+  },
+});
+
+const pause = createRoute({
+  ...operation("pauseSchedule", "operate"),
+  method: "post",
+  path: "/{id}/pause",
+  summary: "Keep a schedule from starting runs; what runs goes on",
+  request: {
+    params,
+    headers: idempotencyHeaders,
+    body: {
+      required: false,
+      ...json(z.strictObject({ note: z.string().min(1).max(500).optional() })),
+    },
+  },
+  responses: {
+    204: { description: "It is paused" },
+    ...commonProblems,
+    ...problems(400, 404, 413, 415, 422),
+  },
+});
+
+const resume = createRoute({
+  ...operation("resumeSchedule", "operate"),
+  method: "post",
+  path: "/{id}/resume",
+  summary: "Let a paused schedule go on; what was due meanwhile is not made up for",
+  request: { params, headers: idempotencyHeaders },
+  responses: {
+    204: { description: "It is not paused" },
+    ...commonProblems,
+    ...problems(404, 422),
+  },
+});
+
+/** When workflows start by themselves. */
+export function scheduleRoutes({ queue, workflows, onJobsAdded }: RouteDeps) {
+  const app = createRouter();
+
+  app.openapi(list, async (c) => {
+    const { now, schedules } = await queue.listSchedules();
+    return c.json({ data: schedules.map((schedule) => toScheduleView(schedule, now)) }, 200);
+  });
+
+  app.openapi(get, async (c) => {
+    const { now, schedule } = await find(c.req.valid("param").id);
+    return c.json(toScheduleView(schedule, now), 200);
+  });
+
+  app.openapi(listSlots, async (c) => {
+    const { id } = c.req.valid("param");
+    const { cursor, limit } = c.req.valid("query");
+    const filters = { list: "slots", id };
+    const after = readCursor(cursor, filters);
+    const page = await queue.listSlots(id, { limit, ...(after && { after: new Date(after) }) });
+    if (!page) throw await unknownSchedule(id);
+    const next = page.next?.toISOString() ?? null;
+    return c.json(toPage(c, page.slots.map(toSlotView), next, filters), 200);
+  });
+
+  app.openapi(trigger, async (c) => {
+    const { schedule } = await find(c.req.valid("param").id);
+    const plan = planRun(findWorkflow(schedule.workflow, workflows), { input: schedule.input });
+    const acting = await actFor(c, queue);
+    const askedBy = c.get("identity").who;
+    const run = await acting.triggerSchedule(schedule.id, plan, { askedBy });
+    if (!run) throw await unknownSchedule(schedule.id);
+    onJobsAdded();
+    const started = toStarted(run);
+    return c.json(started, 202, { location: started.links.self });
+  });
+
+  app.openapi(pause, async (c) => {
+    const { id } = c.req.valid("param");
+    const acting = await actFor(c, queue);
+    if (!(await acting.pauseSchedule(id, c.req.valid("json").note))) throw await unknownSchedule(id);
+    return c.body(null, 204);
+  });
+
+  app.openapi(resume, async (c) => {
+    const { id } = c.req.valid("param");
+    const acting = await actFor(c, queue);
+    if (!(await acting.resumeSchedule(id))) throw await unknownSchedule(id);
+    return c.body(null, 204);
+  });
+
+  async function find(id: string) {
+    const { now, schedules } = await queue.listSchedules();
+    const schedule = schedules.find((known) => known.id === id);
+    if (!schedule) throw await unknownSchedule(id);
+    return { now, schedule };
+  }
+
+  async function unknownSchedule(id: string): Promise<ProblemError> {
+    const known = (await queue.listSchedules()).schedules.map((schedule) => schedule.id);
+    const suggestions = suggestNames(id, known);
+    const meant = suggestions.length > 0 ? `; did you mean ${suggestions.join(" or ")}?` : "";
+    return new ProblemError({
+      title: "Schedule not found",
+      status: 404,
+      code: "SCHEDULE_NOT_FOUND",
+      detail: `there is no schedule ${id}${meant}`,
+      hint: known.length > 0 ? `known schedules: ${known.join(", ")}` : "no workflow has one",
+      suggestions,
+    });
+  }
+
+  return app;
+}

@@ -1,0 +1,108 @@
+import { describe, expect } from "vitest";
+import type { QueueTest } from "../queue-test.ts";
+import { leadSchedule, schedulePlan as plan } from "../schedule.ts";
+
+const hour = (hours: number) => new Date(Date.UTC(2020, 0, 1, hours));
+const skipped = (hours: number) =>
+  ({
+    id: `nightly@${hours}`,
+    at: hour(hours),
+    outcome: "skipped",
+    code: "paused",
+    reason: "the schedule was paused",
+  }) as const;
+
+export function scheduleActionsContract(test: QueueTest): void {
+  describe("triggerSchedule", () => {
+    test("starts a run of the schedule, paused or not", async ({ queue }) => {
+      const { read } = await leadSchedule(queue);
+      await queue.pauseSchedule("nightly", "holiday");
+      const { revision } = await read();
+      const started = await queue.triggerSchedule("nightly", plan, { askedBy: "ada" });
+      expect(await queue.getRun(started?.runId ?? "")).toMatchObject({
+        trigger: "manual",
+        askedBy: "ada",
+        status: "running",
+      });
+      expect(await read()).toMatchObject({ running: true, revision: revision + 1 });
+      await queue.triggerSchedule("nightly", plan);
+      expect((await queue.listRuns()).runs).toHaveLength(2);
+    });
+
+    test("refuses what nobody defines any more, and knows not what never was", async ({
+      queue,
+    }) => {
+      const { epoch } = await leadSchedule(queue);
+      await queue.syncSchedules([], epoch);
+      await expect(queue.triggerSchedule("nightly", plan)).rejects.toMatchObject({
+        code: "SCHEDULE_REMOVED",
+      });
+      expect(await queue.triggerSchedule("daily", plan)).toBeNull();
+      expect((await queue.listRuns()).runs).toEqual([]);
+    });
+  });
+
+  describe("pauseSchedule and resumeSchedule", () => {
+    test("say since when and why, and change what is decided from here on", async ({ queue }) => {
+      const { read } = await leadSchedule(queue);
+      const { revision } = await read();
+      expect(await queue.pauseSchedule("nightly", "holiday")).toBe(true);
+      const { pausedAt } = await read();
+      expect(await queue.pauseSchedule("nightly", "longer")).toBe(true);
+      expect(await read()).toMatchObject({
+        pausedAt,
+        pauseNote: "longer",
+        revision: revision + 2,
+      });
+      for (let time = 0; time < 2; time += 1) {
+        expect(await queue.resumeSchedule("nightly")).toBe(true);
+      }
+      expect(await read()).toMatchObject({ pausedAt: null, pauseNote: null });
+      const { events } = await queue.readEvents();
+      expect(events.map(({ type, detail }) => [type, detail])).toEqual([
+        ["schedule.paused", "nightly"],
+        ["schedule.paused", "nightly"],
+        ["schedule.resumed", "nightly"],
+      ]);
+    });
+
+    test("know not what never was", async ({ queue }) => {
+      expect(await queue.pauseSchedule("nightly")).toBe(false);
+      expect(await queue.resumeSchedule("nightly")).toBe(false);
+    });
+  });
+
+  describe("listSlots", () => {
+    test("is read page by page, newest first, and pruned", async ({ queue, database }) => {
+      const { epoch, read } = await leadSchedule(queue);
+      await database.sql`update public.loom_schedules set decided_until = ${hour(0).toISOString()}`;
+      const { revision } = await read();
+      const slots = [1, 2, 3].map(skipped);
+      const decision = { schedule: "nightly", revision, slots, decidedUntil: hour(3), plan: null };
+      await queue.decideSlots(decision, epoch);
+
+      const first = await queue.listSlots("nightly", { limit: 2 });
+      expect(first?.slots.map(({ id }) => id)).toEqual(["nightly@3", "nightly@2"]);
+      const second = await queue.listSlots("nightly", { limit: 2, after: first?.next ?? hour(0) });
+      expect(second).toMatchObject({ slots: [{ id: "nightly@1" }], next: null });
+      expect(await queue.listSlots("daily")).toBeNull();
+
+      expect(await queue.prune({ limit: 2 })).toMatchObject({ slots: 2, more: true });
+      expect(await queue.prune({ limit: 2 })).toMatchObject({ slots: 1, more: false });
+      expect(await queue.listSlots("nightly")).toEqual({ slots: [], next: null });
+    });
+
+    test("of a schedule that was removed long ago ends with the schedule", async ({
+      queue,
+      database,
+    }) => {
+      const { epoch } = await leadSchedule(queue);
+      await queue.syncSchedules([], epoch);
+      await queue.prune();
+      expect(await queue.listSlots("nightly")).not.toBeNull();
+      await database.sql`update public.loom_schedules set removed_at = removed_at - interval '31 days'`;
+      await queue.prune();
+      expect(await queue.listSlots("nightly")).toBeNull();
+    });
+  });
+}

@@ -1,0 +1,293 @@
+import type { Database } from "@loom/local-db";
+import { cron } from "@loom/workflow";
+import { describe, expect } from "vitest";
+import type { NewSlot } from "../../schedule.ts";
+import { claim, offerAll, only, sayHello } from "../agent.ts";
+import type { QueueFixtures, QueueTest } from "../queue-test.ts";
+import { definition, leadSchedule, schedulePlan as plan } from "../schedule.ts";
+import { success } from "../settlements.ts";
+import { untilWaiting } from "../until-waiting.ts";
+
+const hour = (hours: number) => new Date(Date.UTC(2020, 0, 1, hours));
+const slot = (hours: number, rest: Partial<NewSlot> = {}): NewSlot => ({
+  id: `nightly@${hours}`,
+  at: hour(hours),
+  outcome: "fired",
+  start: "now",
+  ...rest,
+});
+const waiting = (hours: number) => slot(hours, { start: "after-running" });
+const skipped = (hours: number): NewSlot => ({
+  id: `nightly@${hours}`,
+  at: hour(hours),
+  outcome: "skipped",
+  code: "overlap",
+  reason: "an earlier run had not finished",
+});
+
+/** Every schedule is decided until the first hour of 2020. */
+const rewind = (database: Database) =>
+  database.sql`update public.loom_schedules set decided_until = ${hour(0).toISOString()}`;
+
+const counts = async (database: Database) =>
+  only(
+    await database.sql`
+      select (select count(*)::int from public.loom_runs) as runs,
+             (select count(*)::int from public.loom_job_queue) as jobs,
+             (select count(*)::int from public.loom_schedule_slots) as slots`,
+  );
+
+export function schedulesContract(test: QueueTest): void {
+  describe("syncSchedules", () => {
+    test("makes the schedules what is defined, and lets the others rest", async ({ queue }) => {
+      const { epoch } = await queue.lead("one", 6_000);
+      const timing = cron("30 2 * * *", {
+        timeZone: "Europe/Paris",
+        input: { deep: [1] },
+        overlap: "queue-one",
+        missed: { all: 3 },
+        grace: "5m",
+      });
+      expect(await queue.syncSchedules([definition("a", timing), definition("b")], epoch)).toBe(
+        "written",
+      );
+      const { now, schedules } = await queue.listSchedules();
+      expect(schedules).toMatchObject([
+        { id: "a", workflow: "made-for-test", ...timing, running: false, queued: null },
+        { id: "b", missed: "once", removedAt: null, pausedAt: null, lastSlot: null },
+      ]);
+      for (const { decidedUntil } of schedules) {
+        expect(now.getTime() - decidedUntil.getTime()).toBeLessThan(5_000);
+      }
+      await queue.syncSchedules([definition("b")], epoch);
+      expect((await queue.listSchedules()).schedules).toMatchObject([
+        { id: "a", removedAt: expect.any(Date) },
+        { id: "b", removedAt: null },
+      ]);
+    });
+
+    test("writes what has changed, and goes on from where it was", async ({ queue, database }) => {
+      const { epoch, read } = await leadSchedule(queue);
+      await rewind(database);
+      const before = await read();
+      await queue.syncSchedules([definition("nightly")], epoch);
+      expect(await read()).toEqual(before);
+      await queue.syncSchedules([definition("nightly", cron("@daily"))], epoch);
+      expect(await read()).toMatchObject({
+        expression: "@daily",
+        decidedUntil: hour(0),
+        revision: before.revision + 1,
+      });
+    });
+
+    test("begins anew with what was removed meanwhile", async ({ queue, database }) => {
+      const { epoch, read } = await leadSchedule(queue);
+      await rewind(database);
+      await queue.syncSchedules([], epoch);
+      await queue.syncSchedules([definition("nightly")], epoch);
+      const { decidedUntil, removedAt } = await read();
+      expect(removedAt).toBeNull();
+      expect(Date.now() - decidedUntil.getTime()).toBeLessThan(60_000);
+    });
+  });
+
+  describe("decideSlots", () => {
+    test("writes slots, their runs with all steps, and how far it is decided", async ({
+      queue,
+      database,
+    }) => {
+      const { epoch, read } = await leadSchedule(queue);
+      await rewind(database);
+      const { revision } = await read();
+      const merged: NewSlot = {
+        id: "nightly@1",
+        at: hour(1),
+        outcome: "merged",
+        into: "nightly@2",
+      };
+      const slots = [merged, slot(2, { outcome: "late" }), skipped(3)];
+      const decision = { schedule: "nightly", revision, slots, decidedUntil: hour(4), plan };
+      const { answer, started } = await queue.decideSlots(decision, epoch);
+      expect(answer).toBe("written");
+
+      const runId = only(started);
+      expect(await queue.getRun(runId)).toMatchObject({
+        trigger: "schedule",
+        jobs: [{ step: "a" }, { step: "b" }],
+      });
+      expect(await read()).toMatchObject({
+        decidedUntil: hour(4),
+        running: true,
+        queued: null,
+        lastSlot: { id: "nightly@3", outcome: "skipped" },
+      });
+      expect(await queue.listSlots("nightly")).toMatchObject({
+        slots: [
+          { slotAt: hour(3), runId: null, code: "overlap", reason: expect.stringContaining("run") },
+          { slotAt: hour(2), runId, outcome: "late", queued: false },
+          { slotAt: hour(1), runId: null, mergedInto: "nightly@2" },
+        ],
+        next: null,
+      });
+    });
+
+    test("changes nothing when the schedule is not as it was read", async ({ queue, database }) => {
+      const { epoch, read } = await leadSchedule(queue);
+      await rewind(database);
+      const { revision } = await read();
+      const decision = { schedule: "nightly", revision, slots: [slot(1)], plan };
+      const decide = () => queue.decideSlots({ ...decision, decidedUntil: hour(1) }, epoch);
+      await queue.pauseSchedule("nightly");
+      expect(await decide()).toEqual({ answer: "changed", started: [] });
+      expect(await counts(database)).toEqual({ runs: 0, jobs: 0, slots: 0 });
+      expect(await read()).toMatchObject({ decidedUntil: hour(0) });
+    });
+
+    test("is done once, however often the answer is lost", async ({ queue, database }) => {
+      const { epoch, read } = await leadSchedule(queue);
+      await rewind(database);
+      const { revision } = await read();
+      const decision = { schedule: "nightly", revision, slots: [slot(1)], plan };
+      const decide = () => queue.decideSlots({ ...decision, decidedUntil: hour(1) }, epoch);
+      expect(await decide()).toMatchObject({ answer: "written" });
+      expect(await decide()).toMatchObject({ answer: "changed" });
+      expect(await counts(database)).toEqual({ runs: 1, jobs: 2, slots: 1 });
+    });
+
+    test("is refused when another hub has taken over", async ({ queue, database }) => {
+      const { epoch, read } = await leadSchedule(queue);
+      await rewind(database);
+      await database.sql`update public.loom_leaders set expires_at = now() where duty = 'loops'`;
+      await queue.lead("other", 6_000);
+      const { revision } = await read();
+      const decision = { schedule: "nightly", revision, slots: [slot(1)], plan };
+      expect(await queue.decideSlots({ ...decision, decidedUntil: hour(1) }, epoch)).toMatchObject({
+        answer: "deposed",
+      });
+      expect(await queue.syncSchedules([], epoch)).toBe("deposed");
+      expect(await queue.startQueuedSlot("nightly", plan, epoch)).toEqual({ answer: "deposed" });
+      expect(await counts(database)).toEqual({ runs: 0, jobs: 0, slots: 0 });
+    });
+
+    // Interleavings: the schedule's lock lets one after the other; every later one finds the
+    // revision of the first.
+    test("of many hubs with the same decision starts one run", async ({ queue, database }) => {
+      const { epoch, read } = await leadSchedule(queue);
+      await rewind(database);
+      const { revision } = await read();
+      const decision = { schedule: "nightly", revision, slots: [slot(1)], plan };
+      const answers = await Promise.all(
+        Array.from({ length: 8 }, () =>
+          queue.decideSlots({ ...decision, decidedUntil: hour(1) }, epoch),
+        ),
+      );
+      expect(answers.filter(({ answer }) => answer === "written")).toHaveLength(1);
+      expect(answers.filter(({ answer }) => answer === "changed")).toHaveLength(7);
+      expect(await counts(database)).toEqual({ runs: 1, jobs: 2, slots: 1 });
+    });
+
+    // The revision is what a hub read; should that ever fail to tell two decisions apart, the slot's
+    // row still does.
+    test("starts no second run of a slot, even with the right revision", async ({
+      queue,
+      database,
+    }) => {
+      const { epoch, read } = await leadSchedule(queue);
+      for (let time = 1; time <= 2; time += 1) {
+        await rewind(database);
+        const { revision } = await read();
+        const decision = { schedule: "nightly", revision, slots: [slot(1)], plan };
+        await queue.decideSlots({ ...decision, decidedUntil: hour(1) }, epoch);
+      }
+      expect(await counts(database)).toEqual({ runs: 1, jobs: 2, slots: 1 });
+    });
+
+    // Interleaving: the deposed leader's call waits for the row that the successor's takeover holds,
+    // and finds another epoch in it.
+    test("is refused when the takeover commits while it waits", async ({ queue, database }) => {
+      const { epoch, read } = await leadSchedule(queue);
+      await rewind(database);
+      const { revision } = await read();
+      const decision = { schedule: "nightly", revision, slots: [slot(1)], plan };
+      const { late } = await database.sql.begin(async (sql) => {
+        await sql`update public.loom_leaders set expires_at = clock_timestamp() where duty = 'loops'`;
+        await sql`select public.loom_lead('other', 6000)`;
+        const late = queue.decideSlots({ ...decision, decidedUntil: hour(1) }, epoch);
+        await untilWaiting(database);
+        return { late };
+      });
+      expect(await late).toMatchObject({ answer: "deposed" });
+      expect(await counts(database)).toMatchObject({ slots: 0 });
+    });
+
+    test.for<{ title: string; slots: NewSlot[]; until: Date }>([
+      { title: "a slot before what is decided", slots: [slot(-1)], until: hour(1) },
+      { title: "a slot after what is decided now", slots: [slot(2)], until: hour(1) },
+      { title: "a moment that has not come", slots: [], until: new Date("2136-01-01") },
+      { title: "a run that cannot be", slots: [slot(1, { id: "x".repeat(201) })], until: hour(1) },
+    ])("refuses $title, and writes nothing", async ({ slots, until }, { queue, database }) => {
+      const { epoch, read } = await leadSchedule(queue);
+      await rewind(database);
+      const { revision } = await read();
+      const decision = { schedule: "nightly", revision, slots, decidedUntil: until, plan };
+      await expect(queue.decideSlots(decision, epoch)).rejects.toMatchObject({
+        code: "INVALID_ARGUMENT",
+      });
+      expect(await counts(database)).toEqual({ runs: 0, jobs: 0, slots: 0 });
+    });
+  });
+
+  describe("startQueuedSlot", () => {
+    /** One run goes on, one slot waits for it. */
+    async function queueOne({ queue, database }: QueueFixtures) {
+      const led = await leadSchedule(queue, cron("@hourly", { overlap: "queue-one" }));
+      await rewind(database);
+      const { revision } = await led.read();
+      const slots = [slot(1), waiting(2)];
+      const decision = { schedule: "nightly", revision, slots, decidedUntil: hour(2), plan };
+      const { started } = await queue.decideSlots(decision, led.epoch);
+      return { ...led, runId: only(started) };
+    }
+
+    test("starts the run when the one before has ended, once", async ({ queue, database }) => {
+      const { epoch, read, runId } = await queueOne({ queue, database });
+      expect(await read()).toMatchObject({ running: true, queued: "nightly@2" });
+      const start = () => queue.startQueuedSlot("nightly", plan, epoch);
+      expect(await start()).toEqual({ answer: "waiting" });
+
+      const session = await sayHello(queue, "forge");
+      for (let seq = 1; seq <= 2; seq += 1) {
+        await offerAll(queue, "forge");
+        await queue.settle("forge", [success(only(await claim(queue, session, { seq })))]);
+      }
+      expect(await queue.getRun(runId)).toMatchObject({ status: "succeeded" });
+      const answers = await Promise.all([start(), start(), start()]);
+      expect(answers.filter(({ answer }) => answer === "started")).toHaveLength(1);
+      expect(await start()).toEqual({ answer: "waiting" });
+      expect(await read()).toMatchObject({
+        running: true,
+        queued: null,
+        lastSlot: { id: "nightly@2", queued: false, runId: expect.any(String) },
+      });
+    });
+
+    test("goes on waiting while the schedule is paused", async ({ queue, database }) => {
+      const { epoch, runId } = await queueOne({ queue, database });
+      await queue.cancelRun(runId);
+      await queue.pauseSchedule("nightly");
+      const start = () => queue.startQueuedSlot("nightly", plan, epoch);
+      expect(await start()).toEqual({ answer: "waiting" });
+      await queue.resumeSchedule("nightly");
+      expect(await start()).toMatchObject({ answer: "started" });
+    });
+
+    test("has one slot that waits, or none", async ({ queue, database }) => {
+      const { epoch, read } = await queueOne({ queue, database });
+      const { revision } = await read();
+      const decision = { schedule: "nightly", revision, slots: [waiting(3)], plan };
+      await expect(
+        queue.decideSlots({ ...decision, decidedUntil: hour(3) }, epoch),
+      ).rejects.toMatchObject({ code: "INVALID_ARGUMENT" });
+    });
+  });
+}
