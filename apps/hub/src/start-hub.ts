@@ -143,11 +143,17 @@ export async function startHub(
       { signal: stop, log: log.child({ loop: "place" }) },
     ),
     repeat(
-      { round: whileLeading(leader, () => dispatcher.reap()), pause: () => reaping.wait(REAP_MS, stop) },
+      {
+        round: whileLeading(leader, () => dispatcher.reap()),
+        pause: () => reaping.wait(REAP_MS, stop),
+      },
       { signal: stop, log: log.child({ loop: "reap" }) },
     ),
     repeat(
-      { round: whileLeading(leader, () => dispatcher.prune()), pause: () => pruning.wait(PRUNE_MS, stop) },
+      {
+        round: whileLeading(leader, () => dispatcher.prune()),
+        pause: () => pruning.wait(PRUNE_MS, stop),
+      },
       { signal: stop, log: log.child({ loop: "prune" }) },
     ),
     repeat(

@@ -51,49 +51,52 @@ describe("a hub that is killed while it starts a run", () => {
     { call: "loom_list_nodes", when: "after" },
     { call: "loom_place_jobs", when: "before" },
     { call: "loom_place_jobs", when: "after" },
-  ])("$when $call leaves nothing half, and nothing twice", { timeout: 30_000 }, async (point, {
-    queue,
-    database,
-  }) => {
-    const forge = await sayHello(queue, "forge", { capabilities: ["has-gpu", "workflow:two-steps"] });
-    // The placing loop asks all the time: something has to wait before it is killed there.
-    const isPlacing = point.call !== "loom_start_run";
-    const app = createHub({
-      queue,
-      workflows: new Map([[twoSteps.name, twoSteps]]),
-      log,
-      token: TOKEN,
-    });
-    const path = "/api/loom/strands/two-steps/run";
-    if (isPlacing) await app.request(path, { method: "POST", headers });
-    const hub = await startDoomed(database, "on-demand", point);
-    if (!isPlacing) {
-      const { url } = await hub.said("listening");
-      await expect(fetch(`${url}${path}`, { method: "POST", headers })).rejects.toThrow();
-    }
-    await hub.died;
+  ])(
+    "$when $call leaves nothing half, and nothing twice",
+    { timeout: 30_000 },
+    async (point, { queue, database }) => {
+      const forge = await sayHello(queue, "forge", {
+        capabilities: ["has-gpu", "workflow:two-steps"],
+      });
+      // The placing loop asks all the time: something has to wait before it is killed there.
+      const isPlacing = point.call !== "loom_start_run";
+      const app = createHub({
+        queue,
+        workflows: new Map([[twoSteps.name, twoSteps]]),
+        log,
+        token: TOKEN,
+      });
+      const path = "/api/loom/strands/two-steps/run";
+      if (isPlacing) await app.request(path, { method: "POST", headers });
+      const hub = await startDoomed(database, "on-demand", point);
+      if (!isPlacing) {
+        const { url } = await hub.said("listening");
+        await expect(fetch(`${url}${path}`, { method: "POST", headers })).rejects.toThrow();
+      }
+      await hub.died;
 
-    // The caller repeats what it got no answer to, and the next hub goes on.
-    const answer = await app.request(path, { method: "POST", headers });
-    expect(answer.status).toBe(202);
-    const { runId } = (await answer.json()) as { runId: string };
-    await takeOver(queue, database);
-    await createDispatcher({ queue, log }).place();
-    const [job] = await claim(queue, forge, 1);
-    expect(job).toMatchObject({ step: "first", attempt: 1, fence: 1 });
-    expect(await queue.getRun(runId)).toMatchObject({
-      jobs: [
-        { step: "first", state: "running" },
-        { step: "second", state: "blocked" },
-      ],
-    });
-    const { events } = await queue.readEvents();
-    const count = (type: string) => events.filter((event) => event.type === type).length;
-    expect(count("run.started")).toBe(1);
-    expect(count("job.offered")).toBe(1);
-    expect((await queue.listRequests()).requests).toHaveLength(1);
-    expect(await queue.verify()).toEqual([]);
-  });
+      // The caller repeats what it got no answer to, and the next hub goes on.
+      const answer = await app.request(path, { method: "POST", headers });
+      expect(answer.status).toBe(202);
+      const { runId } = (await answer.json()) as { runId: string };
+      await takeOver(queue, database);
+      await createDispatcher({ queue, log }).place();
+      const [job] = await claim(queue, forge, 1);
+      expect(job).toMatchObject({ step: "first", attempt: 1, fence: 1 });
+      expect(await queue.getRun(runId)).toMatchObject({
+        jobs: [
+          { step: "first", state: "running" },
+          { step: "second", state: "blocked" },
+        ],
+      });
+      const { events } = await queue.readEvents();
+      const count = (type: string) => events.filter((event) => event.type === type).length;
+      expect(count("run.started")).toBe(1);
+      expect(count("job.offered")).toBe(1);
+      expect((await queue.listRequests()).requests).toHaveLength(1);
+      expect(await queue.verify()).toEqual([]);
+    },
+  );
 });
 
 describe("a hub that is killed while it fires schedules", () => {
@@ -104,68 +107,70 @@ describe("a hub that is killed while it fires schedules", () => {
     { call: "loom_list_schedules", when: "after" },
     { call: "loom_decide_slots", when: "before" },
     { call: "loom_decide_slots", when: "after" },
-  ])("$when $call fires every slot once all the same", { timeout: 30_000 }, async (point, {
-    queue,
-    database,
-  }) => {
-    const first = await queue.lead("first", 45_000);
-    const timetable = timetableOf(queue, everySecond);
-    await timetable.round(first.epoch);
-    await database.sql`update public.loom_schedules set decided_until = now() - interval '3 seconds'`;
-    await queue.resign("first", first.epoch);
-    const hub = await startDoomed(database, "scheduled", point);
-    await hub.died;
+  ])(
+    "$when $call fires every slot once all the same",
+    { timeout: 30_000 },
+    async (point, { queue, database }) => {
+      const first = await queue.lead("first", 45_000);
+      const timetable = timetableOf(queue, everySecond);
+      await timetable.round(first.epoch);
+      await database.sql`update public.loom_schedules set decided_until = now() - interval '3 seconds'`;
+      await queue.resign("first", first.epoch);
+      const hub = await startDoomed(database, "scheduled", point);
+      await hub.died;
 
-    const epoch = await takeOver(queue, database);
-    await timetable.round(epoch);
-    const slots = await database.sql<{ second: number; runs: number; steps: number }[]>`
+      const epoch = await takeOver(queue, database);
+      await timetable.round(epoch);
+      const slots = await database.sql<{ second: number; runs: number; steps: number }[]>`
       select extract(epoch from slot_at)::int as second,
              (select count(*)::int from public.loom_runs where idempotency_key = slot.id) as runs,
              (select count(*)::int from public.loom_job_queue where run_id = slot.run_id) as steps
         from public.loom_schedule_slots as slot order by slot_at`;
-    expect(slots.length).toBeGreaterThanOrEqual(3);
-    const from = slots[0]?.second ?? 0;
-    expect([...slots]).toEqual(
-      slots.map((_, index) => ({ second: from + index, runs: 1, steps: 2 })),
-    );
-    const [row] = await database.sql`select count(*)::int as runs from public.loom_runs`;
-    expect(row?.runs).toBe(slots.length);
-    expect(await queue.verify()).toEqual([]);
-  });
+      expect(slots.length).toBeGreaterThanOrEqual(3);
+      const from = slots[0]?.second ?? 0;
+      expect([...slots]).toEqual(
+        slots.map((_, index) => ({ second: from + index, runs: 1, steps: 2 })),
+      );
+      const [row] = await database.sql`select count(*)::int as runs from public.loom_runs`;
+      expect(row?.runs).toBe(slots.length);
+      expect(await queue.verify()).toEqual([]);
+    },
+  );
 
   test.for<KillPoint>([
     { call: "loom_start_queued_slot", when: "before" },
     { call: "loom_start_queued_slot", when: "after" },
-  ])("$when $call starts the queued run once", { timeout: 30_000 }, async (point, {
-    queue,
-    database,
-  }) => {
-    const queueOne = defineWorkflow({
-      name: everySecond.name,
-      schedule: cron("* * * * * *", { overlap: "queue-one", missed: { all: 2 } }),
-    }).step("first", { requires: ["what-nobody-has"] }, async () => {});
-    const first = await queue.lead("first", 45_000);
-    const timetable = timetableOf(queue, queueOne);
-    await timetable.round(first.epoch);
-    await database.sql`update public.loom_schedules set decided_until = now() - interval '3 seconds'`;
-    await timetable.round(first.epoch);
-    const [running] = (await queue.listRuns()).runs;
-    await queue.cancelRun(running?.id ?? "");
-    await queue.resign("first", first.epoch);
-    // It knows the schedule by another policy, which changes nothing for the slot that waits.
-    const hub = await startDoomed(database, "scheduled", point);
-    await hub.died;
+  ])(
+    "$when $call starts the queued run once",
+    { timeout: 30_000 },
+    async (point, { queue, database }) => {
+      const queueOne = defineWorkflow({
+        name: everySecond.name,
+        schedule: cron("* * * * * *", { overlap: "queue-one", missed: { all: 2 } }),
+      }).step("first", { requires: ["what-nobody-has"] }, async () => {});
+      const first = await queue.lead("first", 45_000);
+      const timetable = timetableOf(queue, queueOne);
+      await timetable.round(first.epoch);
+      await database.sql`update public.loom_schedules set decided_until = now() - interval '3 seconds'`;
+      await timetable.round(first.epoch);
+      const [running] = (await queue.listRuns()).runs;
+      await queue.cancelRun(running?.id ?? "");
+      await queue.resign("first", first.epoch);
+      // It knows the schedule by another policy, which changes nothing for the slot that waits.
+      const hub = await startDoomed(database, "scheduled", point);
+      await hub.died;
 
-    const [before] = await database.sql<{ queued: string | null }[]>`
+      const [before] = await database.sql<{ queued: string | null }[]>`
       select max(id) filter (where queued) as queued from public.loom_schedule_slots`;
-    expect(before?.queued === null).toBe(point.when === "after");
-    const epoch = await takeOver(queue, database);
-    await timetableOf(queue, queueOne).round(epoch);
-    const rows = await database.sql`
+      expect(before?.queued === null).toBe(point.when === "after");
+      const epoch = await takeOver(queue, database);
+      await timetableOf(queue, queueOne).round(epoch);
+      const rows = await database.sql`
       select (select count(*)::int from public.loom_schedule_slots where run_id is not null) as slots,
              (select count(*)::int from public.loom_runs) as runs,
              (select count(distinct idempotency_key)::int from public.loom_runs) as keys`;
-    expect([...rows]).toEqual([{ slots: 2, runs: 2, keys: 2 }]);
-    expect(await queue.verify()).toEqual([]);
-  });
+      expect([...rows]).toEqual([{ slots: 2, runs: 2, keys: 2 }]);
+      expect(await queue.verify()).toEqual([]);
+    },
+  );
 });

@@ -51,51 +51,52 @@ const inPast = test.extend("wait", ({ database }) => async (hours: number) => {
 });
 
 describe("a timetable", () => {
-  inPast("takes over the schedules of its workflows, and fires none in the past", async ({
-    queue,
-  }) => {
-    const { settle } = await lead(queue);
-    await settle();
-    expect((await queue.listSchedules()).schedules).toMatchObject([
-      { id: "hourly", workflow: "hourly", expression: "@hourly", lastSlot: null },
-    ]);
-    expect(await runs(queue)).toEqual([]);
-  });
+  inPast(
+    "takes over the schedules of its workflows, and fires none in the past",
+    async ({ queue }) => {
+      const { settle } = await lead(queue);
+      await settle();
+      expect((await queue.listSchedules()).schedules).toMatchObject([
+        { id: "hourly", workflow: "hourly", expression: "@hourly", lastSlot: null },
+      ]);
+      expect(await runs(queue)).toEqual([]);
+    },
+  );
 
-  inPast("says when to look again: when the next slot is due, or before", async ({
-    queue,
-    database,
-  }) => {
-    const often = defineWorkflow({ name: "often", schedule: cron("* * * * * *") }).step(
-      "only",
-      {},
-      async () => {},
-    );
-    const { timetable, epoch, settle } = await lead(queue, often);
-    await settle();
-    const [row] = await database.sql<{ left: number }[]>`
+  inPast(
+    "says when to look again: when the next slot is due, or before",
+    async ({ queue, database }) => {
+      const often = defineWorkflow({ name: "often", schedule: cron("* * * * * *") }).step(
+        "only",
+        {},
+        async () => {},
+      );
+      const { timetable, epoch, settle } = await lead(queue, often);
+      await settle();
+      const [row] = await database.sql<{ left: number }[]>`
       select (1000 - extract(milliseconds from clock_timestamp())::int % 1000)::int as left`;
-    const inMs = await timetable.round(epoch);
-    expect(inMs).toBeLessThanOrEqual(Math.max(row?.left ?? 0, 1_000));
-  });
+      const inMs = await timetable.round(epoch);
+      expect(inMs).toBeLessThanOrEqual(Math.max(row?.left ?? 0, 1_000));
+    },
+  );
 
-  inPast("starts one run for all that was missed while every hub was away", async ({
-    queue,
-    wait,
-  }) => {
-    await (await lead(queue)).settle();
-    await wait(3);
-    // A hub that has just started.
-    const { settle, started } = await lead(queue);
-    await settle();
-    const outcomes = await slots(queue);
-    // On the hour the newest is in time.
-    expect(["late,merged,merged", "fired,merged,merged"]).toContain(outcomes?.join());
-    expect(await runs(queue)).toMatchObject([
-      { workflow: "hourly", trigger: "schedule", steps: { waiting: 1, blocked: 1 } },
-    ]);
-    expect(started()).toBe(1);
-  });
+  inPast(
+    "starts one run for all that was missed while every hub was away",
+    async ({ queue, wait }) => {
+      await (await lead(queue)).settle();
+      await wait(3);
+      // A hub that has just started.
+      const { settle, started } = await lead(queue);
+      await settle();
+      const outcomes = await slots(queue);
+      // On the hour the newest is in time.
+      expect(["late,merged,merged", "fired,merged,merged"]).toContain(outcomes?.join());
+      expect(await runs(queue)).toMatchObject([
+        { workflow: "hourly", trigger: "schedule", steps: { waiting: 1, blocked: 1 } },
+      ]);
+      expect(started()).toBe(1);
+    },
+  );
 
   inPast("starts none of them where they are to be skipped", async ({ queue, wait }) => {
     const { settle } = await lead(queue, hourly({ missed: "skip", grace: "1s" }));
@@ -122,20 +123,20 @@ describe("a timetable", () => {
     expect((await slots(queue))?.slice(1)).toEqual(["late", "late"]);
   });
 
-  inPast("lets slots of a paused schedule pass, and those after it is resumed not", async ({
-    queue,
-    wait,
-  }) => {
-    const { settle } = await lead(queue);
-    await settle();
-    await queue.pauseSchedule("hourly");
-    await wait(2);
-    await settle();
-    expect(await slots(queue)).toEqual(["skipped paused", "skipped paused"]);
-    await queue.resumeSchedule("hourly");
-    await settle();
-    expect(await runs(queue)).toEqual([]);
-  });
+  inPast(
+    "lets slots of a paused schedule pass, and those after it is resumed not",
+    async ({ queue, wait }) => {
+      const { settle } = await lead(queue);
+      await settle();
+      await queue.pauseSchedule("hourly");
+      await wait(2);
+      await settle();
+      expect(await slots(queue)).toEqual(["skipped paused", "skipped paused"]);
+      await queue.resumeSchedule("hourly");
+      await settle();
+      expect(await runs(queue)).toEqual([]);
+    },
+  );
 
   inPast("counts a run that was started by hand as one that goes on", async ({ queue, wait }) => {
     const { settle } = await lead(queue);
@@ -151,30 +152,34 @@ describe("a timetable", () => {
     expect(await slots(queue)).toEqual(["skipped overlap"]);
   });
 
-  inPast("says of a slot whose run cannot be planned why there is none", async ({
-    queue,
-    wait,
-  }) => {
-    const broken = defineWorkflow({ name: "hourly", schedule: cron("@hourly") }).step(
-      "only",
-      {
-        host: () => {
-          throw new Error("no such rack");
+  inPast(
+    "says of a slot whose run cannot be planned why there is none",
+    async ({ queue, wait }) => {
+      const broken = defineWorkflow({ name: "hourly", schedule: cron("@hourly") }).step(
+        "only",
+        {
+          host: () => {
+            throw new Error("no such rack");
+          },
         },
-      },
-      async () => {},
-    );
-    const { settle, lines } = await lead(queue, broken);
-    await settle();
-    await wait(1);
-    await settle();
-    expect((await queue.listSlots("hourly"))?.slots).toMatchObject([
-      { outcome: "skipped", code: "plan_failed", reason: expect.stringContaining("no such rack") },
-    ]);
-    expect(lines).toContainEqual(
-      expect.objectContaining({ msg: "no run of the schedule can be planned" }),
-    );
-  });
+        async () => {},
+      );
+      const { settle, lines } = await lead(queue, broken);
+      await settle();
+      await wait(1);
+      await settle();
+      expect((await queue.listSlots("hourly"))?.slots).toMatchObject([
+        {
+          outcome: "skipped",
+          code: "plan_failed",
+          reason: expect.stringContaining("no such rack"),
+        },
+      ]);
+      expect(lines).toContainEqual(
+        expect.objectContaining({ msg: "no run of the schedule can be planned" }),
+      );
+    },
+  );
 
   inPast("decides a backlog in batches", async ({ queue, database }) => {
     const { settle } = await lead(queue, hourly({ missed: "skip" }));

@@ -3,7 +3,7 @@ import { createServer, request } from "node:http";
 import { connect } from "node:net";
 import { text } from "node:stream/consumers";
 import { type HubOptions, type RunningHub, startHub } from "@loom/hub";
-import { type Queue, QueueAccessError } from "@loom/queue";
+import { type Queue, QueueAccessError, QueueUnavailableError } from "@loom/queue";
 import { createInlineRunner } from "@loom/worker";
 import { describe, expect, onTestFinished } from "vitest";
 import { type Body, collectLog, TOKEN, test, workflows } from "./fixtures.ts";
@@ -161,6 +161,43 @@ describe("startHub", () => {
       await expect(fetch(hub.url)).rejects.toThrow();
     },
   );
+
+  test("answers 503 while the database is away, and goes on by itself afterwards", async ({
+    queue,
+  }) => {
+    let isAway = false;
+    const shaky = new Proxy(queue, {
+      get(target, name: keyof Queue) {
+        const method = target[name] as (...args: unknown[]) => unknown;
+        return async (...args: unknown[]) => {
+          if (isAway) throw new QueueUnavailableError(name, "network", "refused");
+          return method(...args);
+        };
+      },
+    });
+    const hub = await start(shaky);
+    const ofLoops = (message: string) =>
+      new Set(hub.lines.filter(({ msg }) => msg === message).map(({ loop }) => loop));
+    await expect.poll(() => ofLoops("leading").size).toBe(1);
+    isAway = true;
+    const loops = ["lead", "place", "reap", "schedule"];
+    await expect
+      .poll(() => [...ofLoops("the database did not answer")], { timeout: 10_000 })
+      .toEqual(expect.arrayContaining(loops));
+    const refused = await fetch(`${hub.url}/api/loom/nodes`, {
+      headers: { authorization: `Bearer ${TOKEN}` },
+    });
+    expect([refused.status, refused.headers.get("retry-after")]).toEqual([503, "2"]);
+
+    isAway = false;
+    await expect
+      .poll(() => [...ofLoops("the database answers again")], { timeout: 10_000 })
+      .toEqual(expect.arrayContaining(loops));
+    const { body } = await call(hub, "POST", "/api/loom/strands/hello/run");
+    await expect
+      .poll(async () => (await queue.getRun(String(body.runId))).status, { timeout: 10_000 })
+      .toBe("succeeded");
+  });
 
   test("ends when another hub takes over its node's name", async ({ queue }) => {
     const first = await start(queue);

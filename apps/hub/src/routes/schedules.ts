@@ -135,7 +135,8 @@ export function scheduleRoutes({ queue, workflows, onJobsAdded }: RouteDeps) {
   app.openapi(pause, async (c) => {
     const { id } = c.req.valid("param");
     const acting = await actFor(c, queue);
-    if (!(await acting.pauseSchedule(id, c.req.valid("json").note))) throw await unknownSchedule(id);
+    if (!(await acting.pauseSchedule(id, c.req.valid("json").note)))
+      throw await unknownSchedule(id);
     return c.body(null, 204);
   });
 

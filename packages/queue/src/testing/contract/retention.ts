@@ -53,9 +53,27 @@ export function retentionContract(test: QueueTest): void {
       const added = await queue.enqueue(Array.from({ length: 5 }, () => makeJob()));
       await queue.cancel(added.map(({ id }) => id));
       await age(database);
-      expect(await queue.prune({ limit: 4 })).toEqual({ runs: 0, jobs: 4, slots: 0, events: 4, more: true });
-      expect(await queue.prune({ limit: 4 })).toEqual({ runs: 0, jobs: 1, slots: 0, events: 4, more: true });
-      expect(await queue.prune({ limit: 4 })).toEqual({ runs: 0, jobs: 0, slots: 0, events: 2, more: false });
+      expect(await queue.prune({ limit: 4 })).toEqual({
+        runs: 0,
+        jobs: 4,
+        slots: 0,
+        events: 4,
+        more: true,
+      });
+      expect(await queue.prune({ limit: 4 })).toEqual({
+        runs: 0,
+        jobs: 1,
+        slots: 0,
+        events: 4,
+        more: true,
+      });
+      expect(await queue.prune({ limit: 4 })).toEqual({
+        runs: 0,
+        jobs: 0,
+        slots: 0,
+        events: 2,
+        more: false,
+      });
     });
 
     test("keeps what was finished within the days to keep", async ({ queue, database }) => {
