@@ -15,15 +15,12 @@ import { createHub } from "./create-hub.ts";
 import { createDispatcher } from "./dispatcher.ts";
 import { createLeader } from "./loops/leader.ts";
 import { createTimetable } from "./loops/timetable.ts";
-import { whileLeading } from "./loops/while-leading.ts";
 import { serve } from "./serve.ts";
 import { version } from "./version.ts";
 
 /** How often to look for waiting jobs when nothing rang, and for dead nodes. */
 const PLACE_MS = 1_000;
 const REAP_MS = 1_000;
-/** How often to look at schedules when this hub begins to lead, at the latest. */
-const SCHEDULE_MS = 5_000;
 /** How often to remove what was finished long ago. */
 const PRUNE_MS = 3_600_000;
 /** And for this long after an offer: its node may soon have a free slot, or a next step be due. */
@@ -79,9 +76,6 @@ export async function startHub(
     queue,
     holder: `${node.name}/${randomUUID()}`,
     log: log.child({ loop: "lead" }),
-    onLead: () => {
-      for (const bell of [placing, reaping, pruning, scheduling]) bell.ring();
-    },
   });
   const machine = describeMachine();
   const worker = createWorker({
@@ -132,38 +126,43 @@ export async function startHub(
     if (offered.size > 0) busyUntil = performance.now() + BUSY_FOR_MS;
     if (offered.has(node.name)) worker.ring();
   };
-  let scheduleMs = SCHEDULE_MS;
+  let scheduleMs = 0;
+  const leadLoop = (
+    name: string,
+    round: (epoch: number) => Promise<void>,
+    pause: () => Promise<void>,
+  ) =>
+    repeat(
+      {
+        async round() {
+          const epoch = await leader.whenLeading();
+          if (epoch !== undefined) await round(epoch);
+        },
+        pause,
+      },
+      { signal: stop, log: log.child({ loop: name }) },
+    );
   const leading = [
     leader.keep({ signal: stop }),
-    repeat(
-      {
-        round: whileLeading(leader, place),
-        pause: () => placing.wait(performance.now() < busyUntil ? PLACE_BUSY_MS : PLACE_MS, stop),
-      },
-      { signal: stop, log: log.child({ loop: "place" }) },
+    leadLoop("place", place, () =>
+      placing.wait(performance.now() < busyUntil ? PLACE_BUSY_MS : PLACE_MS, stop),
     ),
-    repeat(
-      {
-        round: whileLeading(leader, () => dispatcher.reap()),
-        pause: () => reaping.wait(REAP_MS, stop),
-      },
-      { signal: stop, log: log.child({ loop: "reap" }) },
+    leadLoop(
+      "reap",
+      () => dispatcher.reap(),
+      () => reaping.wait(REAP_MS, stop),
     ),
-    repeat(
-      {
-        round: whileLeading(leader, () => dispatcher.prune()),
-        pause: () => pruning.wait(PRUNE_MS, stop),
-      },
-      { signal: stop, log: log.child({ loop: "prune" }) },
+    leadLoop(
+      "prune",
+      () => dispatcher.prune(),
+      () => pruning.wait(PRUNE_MS, stop),
     ),
-    repeat(
-      {
-        round: whileLeading(leader, async (epoch) => {
-          scheduleMs = await timetable.round(epoch);
-        }),
-        pause: () => scheduling.wait(leader.epoch() === undefined ? SCHEDULE_MS : scheduleMs, stop),
+    leadLoop(
+      "schedule",
+      async (epoch) => {
+        scheduleMs = await timetable.round(epoch);
       },
-      { signal: stop, log: log.child({ loop: "schedule" }) },
+      () => scheduling.wait(scheduleMs, stop),
     ),
   ];
   // Not when the worker is done too: its steps may go on for a while.

@@ -180,7 +180,7 @@ describe("startHub", () => {
       new Set(hub.lines.filter(({ msg }) => msg === message).map(({ loop }) => loop));
     await expect.poll(() => ofLoops("leading").size).toBe(1);
     isAway = true;
-    const loops = ["lead", "place", "reap", "schedule"];
+    const loops = ["lead", "place", "reap"];
     await expect
       .poll(() => [...ofLoops("the database did not answer")], { timeout: 10_000 })
       .toEqual(expect.arrayContaining(loops));

@@ -1,8 +1,8 @@
+import { setImmediate } from "node:timers/promises";
 import { type Lead, QueueUnavailableError } from "@loom/queue";
 import { pino } from "pino";
-import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { createLeader } from "./leader.ts";
-import { whileLeading } from "./while-leading.ts";
+import { afterEach, beforeEach, describe, expect, onTestFinished, test, vi } from "vitest";
+import { createLeader, type Leader } from "./leader.ts";
 
 const LEASE_MS = 6_000;
 const log = pino({ level: "silent" });
@@ -13,94 +13,98 @@ beforeEach(() => void vi.useFakeTimers({ toFake: ["performance"] }));
 afterEach(() => void vi.useRealTimers());
 const pass = (ms: number) => vi.advanceTimersByTime(ms);
 
-/** A leader that asks once for each of these answers. */
-async function ask(...answers: (() => Lead)[]) {
+/** A hub whose first question is answered so, and what it resigned. */
+function ask(answer: () => Lead, ...later: (() => Lead)[]) {
+  const answers = [answer, ...later];
   const stop = new AbortController();
   const resigned: number[] = [];
-  const led: number[] = [];
   const leader = createLeader({
     holder: "me",
     leaseMs: LEASE_MS,
     log,
-    onLead: () => void led.push(led.length),
     queue: {
       async lead() {
-        const answer = answers.shift();
-        if (answers.length === 0) stop.abort();
-        if (!answer) throw away;
-        return answer();
+        const next = answers.shift();
+        if (!next) throw away;
+        return next();
       },
       async resign(_holder, epoch) {
         resigned.push(epoch);
       },
     },
   });
-  await leader.keep({ signal: stop.signal });
-  return { leader, led, resigned };
+  const kept = leader.keep({ signal: stop.signal });
+  onTestFinished(async () => {
+    stop.abort();
+    await kept;
+  });
+  return { leader, resigned, stop, kept };
 }
+
+/** The epoch, or undefined when it does not lead at the moment. */
+const epochNow = ({ whenLeading }: Leader) =>
+  Promise.race([whenLeading(), setImmediate(undefined)]);
 
 describe("createLeader", () => {
   test("leads until the lease has run out, which nobody has to tell it", async () => {
-    const { leader, led } = await ask(() => taken);
-    expect(leader.epoch()).toBe(3);
-    expect(led).toHaveLength(1);
+    const { leader } = ask(() => taken);
+    expect(await leader.whenLeading()).toBe(3);
     pass(LEASE_MS - 1);
-    expect(leader.epoch()).toBe(3);
+    expect(await epochNow(leader)).toBe(3);
     pass(1);
-    expect(leader.epoch()).toBeUndefined();
+    expect(await epochNow(leader)).toBeUndefined();
   });
 
   test("counts the lease from before it asked: the answer may have taken long", async () => {
-    const { leader } = await ask(() => {
+    const { leader } = ask(() => {
       pass(4_000);
       return taken;
     });
-    pass(1_999);
-    expect(leader.epoch()).toBe(3);
-    pass(1);
-    expect(leader.epoch()).toBeUndefined();
+    expect(await leader.whenLeading()).toBe(3);
+    pass(2_000);
+    expect(await epochNow(leader)).toBeUndefined();
   });
 
-  test("does not lead while another one does, and has nothing to resign", async () => {
-    const { leader, led, resigned } = await ask(() => ({
-      ...taken,
-      leading: false,
-      holder: "you",
-    }));
-    expect(leader.epoch()).toBeUndefined();
+  test("asks again when the other's lease runs out, and leads when it gets it", async () => {
+    const other = { ...taken, leading: false, holder: "other", expiresInMs: 5 };
+    const { leader } = ask(
+      () => other,
+      () => ({ ...taken, epoch: 4 }),
+    );
+    expect(await leader.whenLeading()).toBe(4);
+  });
+
+  test("lets nobody wait for a lead that is not kept any more, and has nothing to resign", async () => {
+    const { leader, resigned, stop } = ask(() => ({ ...taken, leading: false, holder: "other" }));
+    const waiting = leader.whenLeading();
+    stop.abort();
+    expect(await waiting).toBeUndefined();
+    expect(await leader.whenLeading()).toBeUndefined();
     await leader.resign();
-    expect([led, resigned]).toEqual([[], []]);
+    expect(resigned).toEqual([]);
   });
 
-  test("resigns once, and leads no more from before it asked to", async () => {
-    const { leader, resigned } = await ask(() => taken);
+  test("resigns once", async () => {
+    const { leader, resigned } = ask(() => taken);
+    await leader.whenLeading();
     const resigning = leader.resign();
-    expect(leader.epoch()).toBeUndefined();
+    expect(await epochNow(leader)).toBeUndefined();
     await resigning;
     await leader.resign();
     expect(resigned).toEqual([3]);
   });
 
-  test("ends also when the database is away, whose lease runs out by itself", async () => {
-    const stop = AbortSignal.timeout(0);
+  test("need not reach the database to resign: the lease runs out by itself", async () => {
     const leader = createLeader({
       holder: "me",
       log,
       queue: { lead: async () => taken, resign: () => Promise.reject(away) },
     });
-    await leader.keep({ signal: stop });
+    const stop = new AbortController();
+    const kept = leader.keep({ signal: stop.signal });
+    expect(await leader.whenLeading()).toBe(3);
+    stop.abort();
+    await kept;
     await expect(leader.resign()).resolves.toBeUndefined();
-  });
-});
-
-describe("whileLeading", () => {
-  test("passes a round over while nobody, or another hub, leads", async () => {
-    const epochs: number[] = [];
-    let epoch: number | undefined;
-    const round = whileLeading({ epoch: () => epoch }, async (led) => void epochs.push(led));
-    await round();
-    epoch = 4;
-    await round();
-    expect(epochs).toEqual([4]);
   });
 });

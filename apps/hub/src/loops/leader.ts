@@ -3,9 +3,9 @@ import { createBell, type Log, repeat } from "@loom/worker";
 
 /** Whether this hub leads: does what one hub at a time should do. */
 export interface Leader {
-  /** The epoch of this hub's lead; undefined while it has none, or cannot know. */
-  epoch(): number | undefined;
-  /** Takes the lead when it is free, and keeps it, until the signal aborts. */
+  /** The epoch of this hub's lead, as soon as it has one; undefined when it is not kept any more. */
+  whenLeading(): Promise<number | undefined>;
+  /** Takes the lead when it is free, and keeps it, until the signal aborts. Once. */
   keep(options: { signal: AbortSignal }): Promise<void>;
   /** Gives the lead up, so that another hub need not wait for the lease to run out. */
   resign(): Promise<void>;
@@ -27,20 +27,23 @@ export function createLeader({
   queue,
   holder,
   log,
-  onLead = () => {},
   leaseMs = LEASE_MS,
 }: {
   queue: Pick<Queue, "lead" | "resign">;
   /** Unique among hubs. */
   holder: string;
   log: Log;
-  /** Called when this hub begins to lead. */
-  onLead?: () => void;
   /** For tests. */
   leaseMs?: number;
 }): Leader {
   let term: { epoch: number; until: number } | undefined;
+  let isOver = false;
   let pauseMs = ASK_MS;
+  let news = Promise.withResolvers<void>();
+  const tell = () => {
+    news.resolve();
+    news = Promise.withResolvers();
+  };
 
   async function ask(): Promise<void> {
     const askedAt = performance.now();
@@ -50,19 +53,30 @@ export function createLeader({
     term = lead.leading ? { epoch: lead.epoch, until: askedAt + leaseMs } : undefined;
     if (term && epoch !== term.epoch) {
       log.info({ epoch: term.epoch }, "leading");
-      onLead();
     } else if (!term && epoch !== undefined) {
       log.warn({ epoch, leader: lead.holder }, "another hub leads");
     }
+    tell();
   }
 
   return {
-    epoch: () => (term && performance.now() < term.until ? term.epoch : undefined),
+    async whenLeading() {
+      while (!isOver) {
+        if (term && performance.now() < term.until) return term.epoch;
+        await news.promise;
+      }
+      return undefined;
+    },
 
     async keep({ signal }) {
       const bell = createBell();
       const pause = async () => void (await bell.wait(pauseMs, signal));
-      await repeat({ round: ask, pause }, { signal, log, maxDelayMs: ASK_MS });
+      try {
+        await repeat({ round: ask, pause }, { signal, log, maxDelayMs: ASK_MS });
+      } finally {
+        isOver = true;
+        tell();
+      }
     },
 
     async resign() {
