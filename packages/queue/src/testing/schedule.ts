@@ -1,8 +1,8 @@
 import { cron, type RunPlan, type Schedule as Timing } from "@loom/workflow";
-import type { Queue } from "../queue.ts";
-import type { Schedule } from "../schedule.ts";
+import type { NewSlot, Schedule, Schedules } from "../schedule.ts";
 import { only } from "./agent.ts";
 import { makePlan } from "./plan.ts";
+import type { QueueFixtures } from "./queue-test.ts";
 
 /** Of the workflow that `makePlan` plans. */
 export const definition = (id: string, timing: Timing = cron("@hourly")) => ({
@@ -13,14 +13,54 @@ export const definition = (id: string, timing: Timing = cron("@hourly")) => ({
 
 export const schedulePlan: RunPlan = makePlan([{ step: "a" }, { step: "b", after: ["a"] }]);
 
-/** A queue whose leader has one schedule, nightly. */
+/** An hour of the first day of 2020. */
+export const hour = (hours: number) => new Date(Date.UTC(2020, 0, 1, hours));
+
+/** A slot that is fired in an hour of that day. */
+export const slot = (hours: number, rest: Partial<NewSlot> = {}): NewSlot => ({
+  id: `nightly@${hours}`,
+  at: hour(hours),
+  outcome: "fired",
+  start: "now",
+  ...rest,
+});
+
+/** A slot that got no run. */
+export const skippedSlot = (hours: number): NewSlot => ({
+  id: `nightly@${hours}`,
+  at: hour(hours),
+  outcome: "skipped",
+  code: "overlap",
+  reason: "an earlier run had not finished",
+});
+
+/** Every schedule is decided until the first hour of 2020. */
+export const rewind = ({ database }: Pick<QueueFixtures, "database">) =>
+  database.sql`update public.loom_schedules set decided_until = ${hour(0).toISOString()}`;
+
+/** A leader with one schedule, nightly, that is decided until `hour(0)`. */
 export interface LedSchedule {
   epoch: number;
   read(): Promise<Schedule>;
+  /** A decision by what the schedule is now, to be written any number of times. */
+  decide(slots: NewSlot[], until?: Date): Promise<() => ReturnType<Schedules["decideSlots"]>>;
 }
 
-export async function leadSchedule(queue: Queue, timing?: Timing): Promise<LedSchedule> {
+export async function leadSchedule(
+  { queue, database }: QueueFixtures,
+  timing?: Timing,
+): Promise<LedSchedule> {
   const { epoch } = await queue.lead("one", 6_000);
   await queue.syncSchedules([definition("nightly", timing)], epoch);
-  return { epoch, read: async () => only((await queue.listSchedules()).schedules) };
+  await rewind({ database });
+  const read = async () => only((await queue.listSchedules()).schedules);
+  return {
+    epoch,
+    read,
+    async decide(slots, decidedUntil = hour(12)) {
+      const { id: schedule, revision } = await read();
+      const decision = { schedule, revision, slots, decidedUntil, plan: schedulePlan };
+      return () => queue.decideSlots(decision, epoch);
+    },
+  };
 }

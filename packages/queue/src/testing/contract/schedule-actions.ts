@@ -1,21 +1,11 @@
 import { describe, expect } from "vitest";
 import type { QueueTest } from "../queue-test.ts";
-import { leadSchedule, schedulePlan as plan } from "../schedule.ts";
-
-const hour = (hours: number) => new Date(Date.UTC(2020, 0, 1, hours));
-const skipped = (hours: number) =>
-  ({
-    id: `nightly@${hours}`,
-    at: hour(hours),
-    outcome: "skipped",
-    code: "paused",
-    reason: "the schedule was paused",
-  }) as const;
+import { hour, leadSchedule, schedulePlan as plan, skippedSlot } from "../schedule.ts";
 
 export function scheduleActionsContract(test: QueueTest): void {
   describe("triggerSchedule", () => {
-    test("starts a run of the schedule, paused or not", async ({ queue }) => {
-      const { read } = await leadSchedule(queue);
+    test("starts a run of the schedule, paused or not", async ({ queue, database }) => {
+      const { read } = await leadSchedule({ queue, database });
       await queue.pauseSchedule("nightly", "holiday");
       const { revision } = await read();
       const started = await queue.triggerSchedule("nightly", plan, { askedBy: "ada" });
@@ -31,8 +21,9 @@ export function scheduleActionsContract(test: QueueTest): void {
 
     test("refuses what nobody defines any more, and knows not what never was", async ({
       queue,
+      database,
     }) => {
-      const { epoch } = await leadSchedule(queue);
+      const { epoch } = await leadSchedule({ queue, database });
       await queue.syncSchedules([], epoch);
       await expect(queue.triggerSchedule("nightly", plan)).rejects.toMatchObject({
         code: "SCHEDULE_REMOVED",
@@ -43,8 +34,11 @@ export function scheduleActionsContract(test: QueueTest): void {
   });
 
   describe("pauseSchedule and resumeSchedule", () => {
-    test("say since when and why, and change what is decided from here on", async ({ queue }) => {
-      const { read } = await leadSchedule(queue);
+    test("say since when and why, and change what is decided from here on", async ({
+      queue,
+      database,
+    }) => {
+      const { read } = await leadSchedule({ queue, database });
       const { revision } = await read();
       expect(await queue.pauseSchedule("nightly", "holiday")).toBe(true);
       const { pausedAt } = await read();
@@ -74,12 +68,8 @@ export function scheduleActionsContract(test: QueueTest): void {
 
   describe("listSlots", () => {
     test("is read page by page, newest first, and pruned", async ({ queue, database }) => {
-      const { epoch, read } = await leadSchedule(queue);
-      await database.sql`update public.loom_schedules set decided_until = ${hour(0).toISOString()}`;
-      const { revision } = await read();
-      const slots = [1, 2, 3].map(skipped);
-      const decision = { schedule: "nightly", revision, slots, decidedUntil: hour(3), plan: null };
-      await queue.decideSlots(decision, epoch);
+      const { decide } = await leadSchedule({ queue, database });
+      await (await decide([1, 2, 3].map(skippedSlot)))();
 
       const first = await queue.listSlots("nightly", { limit: 2 });
       expect(first?.slots.map(({ id }) => id)).toEqual(["nightly@3", "nightly@2"]);
@@ -96,7 +86,7 @@ export function scheduleActionsContract(test: QueueTest): void {
       queue,
       database,
     }) => {
-      const { epoch } = await leadSchedule(queue);
+      const { epoch } = await leadSchedule({ queue, database });
       await queue.syncSchedules([], epoch);
       await queue.prune();
       expect(await queue.listSlots("nightly")).not.toBeNull();
