@@ -7,31 +7,39 @@ import { claim, sayHello, test } from "./fixtures.ts";
 const NODES = 100;
 const WAITING = 10_000;
 
-describe("10,000 waiting jobs over 100 nodes", () => {
-  test("do not keep a run waiting that somebody waits for", { timeout: 60_000 }, async ({
-    queue,
-  }) => {
+const bulk = makePlan(
+  Array.from({ length: WAITING }, (_, index) => ({ step: `s-${index}` })),
+  { workflow: "bulk" },
+);
+
+describe("10,000 waiting steps over 100 nodes", () => {
+  test.for([
+    {
+      title: "a run of another workflow",
+      plan: makePlan([{ step: "only" }], { workflow: "other" }),
+    },
+    {
+      title: "a run of the same workflow that is more urgent",
+      plan: makePlan([{ step: "only", priority: 10 }], { workflow: "bulk" }),
+    },
+  ])("leave the next free slot to $title", { timeout: 60_000 }, async ({ plan }, { queue }) => {
     const dispatcher = createDispatcher({ queue, log: pino({ level: "silent" }) });
-    const nodes = await Promise.all(
+    const [node] = await Promise.all(
       Array.from({ length: NODES }, (_, index) => sayHello(queue, `node-${index}`, { slots: 1 })),
     );
-    for (let from = 0; from < WAITING; from += 1_000) {
-      await queue.enqueue(
-        Array.from({ length: 1_000 }, () => ({ workflow: "bulk", step: "one", input: null })),
-      );
-    }
+    if (!node) throw new Error("there are nodes");
+    await queue.startRun(bulk);
     // Round by round, until every slot is taken.
-    for (let offered = 1; offered > 0; ) offered = (await dispatcher.place()).size;
-    const busy = await queue.listNodes();
-    expect(busy.filter(({ offered }) => offered === 1)).toHaveLength(NODES);
+    while ((await dispatcher.place()).size > 0);
+    const busy = (await queue.listNodes()).filter(({ offered }) => offered === 1);
+    expect(busy).toHaveLength(NODES);
 
-    // Somebody comes when all is taken; the first slot that is free is theirs.
-    const { runId } = await queue.startRun(makePlan([{ step: "only", priority: 10 }]));
+    const { runId } = await queue.startRun(plan);
     await dispatcher.place();
-    const [node = { node: "", epoch: 0 }] = nodes;
     const [job] = await claim(queue, node, 1);
-    const done = { id: job?.id ?? 0, fence: job?.fence ?? 0, outcome: "succeeded" } as const;
-    await queue.settle(node.node, [{ ...done, result: null }]);
+    if (!job) throw new Error("its offer is there to claim");
+    const { id, fence } = job;
+    await queue.settle(node.node, [{ id, fence, outcome: "succeeded", result: null }]);
     expect(await dispatcher.place()).toEqual(new Set([node.node]));
     expect((await queue.getRun(runId)).jobs).toMatchObject([
       { state: "pending", targetHost: node.node },

@@ -1,11 +1,10 @@
 import { createRoute, z } from "@hono/zod-openapi";
-import { planRun } from "@loom/scheduler";
+import { planRun, suggestNames } from "@loom/scheduler";
 import { findWorkflow } from "../find-workflow.ts";
 import { createRouter, type RouteDeps } from "../hub-context.ts";
 import { answer, json } from "../json-content.ts";
 import { actFor, commonProblems, idempotencyHeaders, operation } from "../operation.ts";
 import { ProblemError, problems } from "../problem.ts";
-import { suggestNames } from "../suggest-names.ts";
 import { pageOf, pageQuery, readCursor, toPage } from "../views/page.ts";
 import { scheduleView, slotView, toScheduleView, toSlotView } from "../views/schedule.ts";
 import { startedView, toStarted } from "../views/started.ts";
