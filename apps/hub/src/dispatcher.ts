@@ -65,7 +65,7 @@ export function createDispatcher({ queue, log }: { queue: Queue; log: Log }): Di
     async prune() {
       for (;;) {
         const { more, ...removed } = await queue.prune();
-        if (removed.runs + removed.jobs + removed.events > 0) log.info(removed, "pruned");
+        if (Object.values(removed).some((count) => count > 0)) log.info(removed, "pruned");
         if (!more) return;
       }
     },

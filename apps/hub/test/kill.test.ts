@@ -56,7 +56,7 @@ describe("a hub that is killed while it starts a run", () => {
     { timeout: 30_000 },
     async (point, { queue, database }) => {
       const forge = await sayHello(queue, "forge", {
-        capabilities: ["has-gpu", "workflow:two-steps"],
+        capabilities: ["has-gpu", `workflow:two-steps@${twoSteps.version}`],
       });
       // The placing loop asks all the time: something has to wait before it is killed there.
       const isPlacing = point.call !== "loom_start_run";

@@ -3,7 +3,7 @@ import { planRun, suggestNames } from "@loom/scheduler";
 import { findWorkflow } from "../find-workflow.ts";
 import { createRouter, type RouteDeps } from "../hub-context.ts";
 import { answer, json } from "../json-content.ts";
-import { actFor, commonProblems, idempotencyHeaders, operation } from "../operation.ts";
+import { actOnceFor, commonProblems, idempotencyHeaders, operation } from "../operation.ts";
 import { ProblemError, problems } from "../problem.ts";
 import { pageOf, pageQuery, readCursor, toPage } from "../views/page.ts";
 import { scheduleView, slotView, toScheduleView, toSlotView } from "../views/schedule.ts";
@@ -122,7 +122,7 @@ export function scheduleRoutes({ queue, workflows, onJobsAdded }: RouteDeps) {
   app.openapi(trigger, async (c) => {
     const { schedule } = await find(c.req.valid("param").id);
     const plan = planRun(findWorkflow(schedule.workflow, workflows), { input: schedule.input });
-    const acting = await actFor(c, queue);
+    const acting = await actOnceFor(c, queue);
     const askedBy = c.get("identity").who;
     const run = await acting.triggerSchedule(schedule.id, plan, { askedBy });
     if (!run) throw await unknownSchedule(schedule.id);
@@ -133,7 +133,7 @@ export function scheduleRoutes({ queue, workflows, onJobsAdded }: RouteDeps) {
 
   app.openapi(pause, async (c) => {
     const { id } = c.req.valid("param");
-    const acting = await actFor(c, queue);
+    const acting = await actOnceFor(c, queue);
     if (!(await acting.pauseSchedule(id, c.req.valid("json").note)))
       throw await unknownSchedule(id);
     return c.body(null, 204);
@@ -141,7 +141,7 @@ export function scheduleRoutes({ queue, workflows, onJobsAdded }: RouteDeps) {
 
   app.openapi(resume, async (c) => {
     const { id } = c.req.valid("param");
-    const acting = await actFor(c, queue);
+    const acting = await actOnceFor(c, queue);
     if (!(await acting.resumeSchedule(id))) throw await unknownSchedule(id);
     return c.body(null, 204);
   });
