@@ -55,20 +55,25 @@ describe("the lead of hubs", () => {
     await b.said("listening");
 
     // Frozen in the middle of whatever it does; when it goes on, it finds out.
-    expect(await timed(() => a.signal("SIGSTOP"), b.said("leading"))).toBeLessThan(10_000);
+    const frozenMs = await timed(() => a.signal("SIGSTOP"), b.said("leading"));
+    expect(frozenMs).toBeLessThan(10_000);
     await moreSlots(database, 1);
     const deposed = a.said("another hub leads");
     a.signal("SIGCONT");
     await deposed;
     await moreSlots(database, 2);
 
-    expect(await timed(() => b.signal("SIGKILL"), a.said("leading"))).toBeLessThan(10_000);
+    const killedMs = await timed(() => b.signal("SIGKILL"), a.said("leading"));
+    expect(killedMs).toBeLessThan(10_000);
     await moreSlots(database, 1);
 
     const c = await startHub(database, "c");
     await c.said("listening");
     // Nobody waits for the lease of one that says goodbye.
-    expect(await timed(() => a.signal("SIGTERM"), c.said("leading"))).toBeLessThan(4_000);
+    const resignedMs = await timed(() => a.signal("SIGTERM"), c.said("leading"));
+    expect(resignedMs).toBeLessThan(4_000);
+    const took = { frozenMs, killedMs, resignedMs };
+    console.log(`takeover: ${JSON.stringify(took, (_, ms) => (ms > 0 ? Math.round(ms) : ms))}`);
     await moreSlots(database, 1);
     c.signal("SIGTERM");
     await c.child.exited;
