@@ -19,6 +19,9 @@ const eventTypes = [
   "job.skipped",
   "node.hello",
   "node.dead",
+  "node.paused",
+  "node.draining",
+  "node.resumed",
   "workflow.paused",
   "workflow.resumed",
 ] as const;

@@ -1,6 +1,7 @@
 export { createQueue, queueOver } from "./create-queue.ts";
 export {
   JobNotFoundError,
+  NodeNotFoundError,
   QueueAccessError,
   QueueRequestError,
   QueueSchemaError,
@@ -23,7 +24,18 @@ export type { ClaimedJob, Job, WaitingJob, WaitingReason } from "./job.ts";
 export type { LogChunk, LogPage } from "./log-chunk.ts";
 export { migrationScript } from "./migration-script.ts";
 export type { EnqueuedJob, NewJob } from "./new-job.ts";
-export type { HeartbeatAnswer, HelloAnswer, Node, NodeReport, Session } from "./node.ts";
+export type {
+  HeartbeatAnswer,
+  HelloAnswer,
+  Node,
+  NodeDoorbell,
+  NodeOffer,
+  NodeReport,
+  NodeStatus,
+  NodeStatusChange,
+  ReportAnswer,
+  Session,
+} from "./node.ts";
 export type {
   ClaimAnswer,
   Offer,
