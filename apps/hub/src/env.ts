@@ -1,3 +1,4 @@
+import { parseDoorbell } from "@loom/worker";
 import { z } from "zod";
 import { EnvError } from "./errors.ts";
 import { isLoopback } from "./loopback.ts";
@@ -39,6 +40,17 @@ function tokenFor(bind: string) {
     .refine((token) => token !== undefined, `is not set, but ${advice}`);
 }
 
+const doorbell = z
+  .string()
+  .transform((text, context) => {
+    const setting = parseDoorbell(text);
+    if (setting) return setting;
+    const message = "use off, an address of the tailnet or a loopback one, :port, or address:port";
+    context.addIssue({ code: "custom", message });
+    return z.NEVER;
+  })
+  .optional();
+
 const schemaFor = (bind: string) =>
   z.object({
     SUPABASE_URL: z.url({
@@ -58,6 +70,7 @@ const schemaFor = (bind: string) =>
       )
       .optional(),
     LOOM_WORKFLOWS_DIR: z.string().optional(),
+    LOOM_DOORBELL: doorbell,
     LOOM_LEASE_MS: z.coerce.number().int().min(3_000).max(3_600_000).default(45_000),
     LOG_LEVEL: z
       .enum(["trace", "debug", "info", "warn", "error", "fatal", "silent"])

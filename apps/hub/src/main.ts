@@ -1,6 +1,12 @@
 #!/usr/bin/env node
 import { createQueue, migrationScript } from "@loom/queue";
-import { cliSource, firstOf, localApiSource, ownName } from "@loom/tailscale-resolver";
+import {
+  cliSource,
+  createResolver,
+  firstOf,
+  localApiSource,
+  ownName,
+} from "@loom/tailscale-resolver";
 import { describeMachine, type Log, loadWorkflows } from "@loom/worker";
 import type { AnyWorkflow } from "@loom/workflow";
 import { workflows as bundled } from "@loom/workflows";
@@ -80,6 +86,9 @@ async function start(): Promise<void> {
       bind: env.LOOM_BIND,
       port: env.PORT,
       node: { name: env.LOOM_NODE_NAME ?? (await nodeName()), leaseMs: env.LOOM_LEASE_MS },
+      doorbell: env.LOOM_DOORBELL,
+      // A node keeps its address: a ring need not wait for tailscaled every time.
+      resolver: createResolver({ source: tailnet(), ttlMs: 30_000 }),
     },
     { signal: stop.signal },
   );
@@ -88,9 +97,11 @@ async function start(): Promise<void> {
   log.info({}, "stopped");
 }
 
+const tailnet = () => firstOf([localApiSource(), cliSource()]);
+
 /** The tailnet's name of this machine; its host name where there is no tailnet. */
 const nodeName = (): Promise<string> =>
-  ownName(firstOf([localApiSource(), cliSource()])).catch(() => describeMachine().name);
+  ownName(tailnet()).catch(() => describeMachine().name);
 
 async function readWorkflows(
   folder: string | undefined,

@@ -1,8 +1,12 @@
 import type { Queue } from "@loom/queue";
+import type { Resolver } from "@loom/tailscale-resolver";
 import {
   createBell,
+  createRinger,
   createWorker,
+  type DoorbellSetting,
   describeMachine,
+  keepDoorbell,
   type Log,
   repeat,
   type WorkerOptions,
@@ -10,6 +14,7 @@ import {
 import type { AnyWorkflow } from "@loom/workflow";
 import { createHub } from "./create-hub.ts";
 import { createDispatcher } from "./dispatcher.ts";
+import { createDoorbells, type Rung } from "./ring-doorbells.ts";
 import { serve } from "./serve.ts";
 import { version } from "./version.ts";
 
@@ -37,6 +42,10 @@ export interface HubOptions {
   port: number;
   /** The hub's own node. */
   node: { name: string } & Pick<WorkerOptions, "leaseMs">;
+  /** Where agents ring. Default: any port of the machine's address in the tailnet. */
+  doorbell?: DoorbellSetting | undefined;
+  /** Finds nodes and this machine in the tailnet. Without one, only this machine's nodes are rung. */
+  resolver?: Resolver | undefined;
 }
 
 /** A hub at work. */
@@ -52,10 +61,17 @@ export interface RunningHub {
  * @throws ListenError when the address or the port cannot be had.
  */
 export async function startHub(
-  { queue, log, node, ...options }: HubOptions,
+  { queue, log, node, resolver, ...options }: HubOptions,
   { signal }: { signal: AbortSignal },
 ): Promise<RunningHub> {
-  const dispatcher = createDispatcher({ queue, log });
+  let bellPort: number | undefined;
+  const doorbells = createDoorbells({
+    ringer: createRinger({ log, ringBack: () => bellPort }),
+    resolver,
+    log,
+  });
+  const ring = (rung: Rung) => (rung.name === node.name ? worker.ring() : doorbells.ring(rung));
+  const dispatcher = createDispatcher({ queue, log, onOffered: ring });
   const placing = createBell();
   const reaping = createBell();
   const pruning = createBell();
@@ -90,18 +106,41 @@ export async function startHub(
   // One part that cannot go on ends the others: half a hub would look like a whole one.
   const fault = new AbortController();
   const stop = AbortSignal.any([signal, fault.signal]);
+  const bell = await keepDoorbell(
+    {
+      setting: options.doorbell,
+      ownAddress: async () => (await resolver?.self())?.ip,
+      log,
+      onRing: () => {
+        placing.ring();
+        worker.ring();
+      },
+      onOpen({ address, port }) {
+        bellPort = port;
+        worker.report({ tailnetAddress: address, doorbellPort: port });
+      },
+    },
+    { signal: stop },
+  );
   let busyUntil = 0;
+  let hasRung = true;
   const place = async () => {
     const offered = await dispatcher.place();
     if (offered.size > 0) busyUntil = performance.now() + BUSY_FOR_MS;
-    if (offered.has(node.name)) worker.ring();
+  };
+  // Somebody did something: a job that is pinned to its node may be due, and needs no placing.
+  const ringPinned = async () => {
+    if (hasRung) for (const due of await queue.listDoorbells()) ring(due);
   };
   const loops = [
     worker.run({ signal: stop }),
     repeat(
       {
-        round: place,
-        pause: () => placing.wait(performance.now() < busyUntil ? PLACE_BUSY_MS : PLACE_MS, stop),
+        round: async () => void (await Promise.all([place(), ringPinned()])),
+        async pause() {
+          const ms = performance.now() < busyUntil ? PLACE_BUSY_MS : PLACE_MS;
+          hasRung = await placing.wait(ms, stop);
+        },
       },
       { signal: stop, log: log.child({ loop: "place" }) },
     ),
@@ -118,7 +157,7 @@ export async function startHub(
   stop.addEventListener("abort", () => server.refuse(), { once: true });
 
   const done = (async () => {
-    await Promise.allSettled(loops);
+    await Promise.allSettled([...loops, bell.done]);
     await server.close();
     fault.signal.throwIfAborted();
   })();

@@ -1,3 +1,4 @@
+import { parseDoorbell } from "@loom/worker";
 import { z } from "zod";
 
 type Variables = Readonly<Record<string, string | undefined>>;
@@ -7,6 +8,17 @@ export class EnvError extends Error {
   override readonly name = "EnvError";
   readonly code = "ENV";
 }
+
+const doorbell = z
+  .string()
+  .transform((text, context) => {
+    const setting = parseDoorbell(text);
+    if (setting) return setting;
+    const message = "use off, an address of the tailnet or a loopback one, :port, or address:port";
+    context.addIssue({ code: "custom", message });
+    return z.NEVER;
+  })
+  .optional();
 
 const schema = z.object({
   SUPABASE_URL: z.url({
@@ -38,6 +50,7 @@ const schema = z.object({
   LOOM_GRACE_MS: z.coerce.number().int().min(0).max(86_400_000).default(20_000),
   POLL_INTERVAL_MS: z.coerce.number().int().min(50).max(3_600_000).default(5_000),
   LOOM_WORKFLOWS_DIR: z.string().optional(),
+  LOOM_DOORBELL: doorbell,
   LOG_LEVEL: z.enum(["trace", "debug", "info", "warn", "error", "fatal", "silent"]).default("info"),
 });
 

@@ -1,4 +1,4 @@
-import type { ClaimedJob, NodeReport, Queue } from "@loom/queue";
+import type { ClaimedJob, NodeOffer, NodeReport, NodeStatus, Queue } from "@loom/queue";
 import { workflowCapability } from "@loom/scheduler";
 import type { AnyWorkflow } from "@loom/workflow";
 import { onceAborted, within } from "./abort.ts";
@@ -8,6 +8,7 @@ import { CancelledError, LeaseLostError, ShutdownError, SupersededError } from "
 import { STUCK_AFTER_MS } from "./execute.ts";
 import { findStep } from "./find-step.ts";
 import type { Log } from "./log.ts";
+import { pollDelayMs } from "./poll-delay.ts";
 import { repeat } from "./repeat.ts";
 import { NodeSession } from "./session.ts";
 
@@ -27,8 +28,10 @@ export interface WorkerOptions {
   leaseMs?: number;
   /** Default: a third of the lease. */
   heartbeatMs?: number;
-  /** How often to look for offers unasked. Default 5 000. */
+  /** How often to look for offers unasked, while there was something lately. Default 5 000. */
   pollMs?: number;
+  /** How often to look when there is nothing for long. Default twice `pollMs`. */
+  maxPollMs?: number;
   /** How long running steps may go on when the worker stops. Default 20 000. */
   graceMs?: number;
   /** Called after each settled attempt: a good moment to ring the hub. */
@@ -48,17 +51,37 @@ export interface Worker {
    * Works until the signal aborts: then starts nothing more, lets running steps go on
    * for `graceMs`, and gives back what is left. Once in a worker's life.
    *
+   * @param options.abortSignal - Stops without the grace, also while it is under way.
    * @throws SupersededError when another agent took over the node's name.
    * @throws QueueAccessError, QueueSchemaError, QueueRequestError when the database
    *   refuses this worker; steps that ran had their grace.
    */
-  run(options: { signal: AbortSignal }): Promise<void>;
+  run(options: { signal: AbortSignal; abortSignal?: AbortSignal }): Promise<void>;
   /** Looks for offers now. Harmless at any time. */
   ring(): void;
+  /** Changes what the node offers. The hub is told at once, or as soon as it can be reached. */
+  report(offer: Partial<Omit<NodeOffer, "slots">>): void;
+  status(): WorkerStatus;
+}
+
+/** What a worker is at, as it knows without asking. */
+export interface WorkerStatus {
+  /** The node's status as the hub last told it; null before it did. */
+  nodeStatus: NodeStatus | null;
+  /** When the last heartbeat was answered, by this machine's clock. */
+  lastHeartbeatAt: Date | null;
+  jobs: RunningJob[];
+}
+
+/** A job that the worker holds. */
+export interface RunningJob
+  extends Pick<ClaimedJob, "id" | "fence" | "runId" | "workflow" | "step" | "attempt"> {
+  startedAt: Date;
 }
 
 interface Held {
   job: ClaimedJob;
+  startedAt: Date;
   stop: AbortController;
   /** Never fails. */
   ended: Promise<void>;
@@ -80,6 +103,7 @@ export function createWorker(options: WorkerOptions): Worker {
     leaseMs = 45_000,
     heartbeatMs = Math.floor(leaseMs / 3),
     pollMs = 5_000,
+    maxPollMs = 2 * pollMs,
     graceMs = 20_000,
     onSettled = () => {},
   } = options;
@@ -89,22 +113,23 @@ export function createWorker(options: WorkerOptions): Worker {
     );
   }
   const workflows = new Map(options.workflows.map((workflow) => [workflow.name, workflow]));
-  const node = {
-    ...options.node,
-    capabilities: [
-      ...options.node.capabilities,
-      ...options.workflows.flatMap(({ name, version }) => [
-        workflowCapability(name),
-        workflowCapability(name, version),
-      ]),
-    ],
-  };
+  const withWorkflows = (capabilities: readonly string[]) => [
+    ...capabilities,
+    ...options.workflows.flatMap(({ name, version }) => [
+      workflowCapability(name),
+      workflowCapability(name, version),
+    ]),
+  ];
+  let node = { ...options.node, capabilities: withWorkflows(options.node.capabilities) };
   const session = new NodeSession(queue, { ...node, leaseMs, slots: concurrency });
   const bell = createBell();
   const giveUp = new AbortController();
   // Not by job: a job that was lost or retried may come back before its old attempt ended.
   const held = new Set<Held>();
   let isStopping = false;
+  let nodeStatus: NodeStatus | null = null;
+  let lastHeartbeatAt: Date | null = null;
+  let inVain = 0;
 
   function start(job: ClaimedJob): Held {
     const stop = new AbortController();
@@ -123,7 +148,7 @@ export function createWorker(options: WorkerOptions): Worker {
       held.delete(entry);
       bell.ring();
     });
-    const entry = { job, stop, ended };
+    const entry = { job, stop, ended, startedAt: new Date() };
     held.add(entry);
     return entry;
   }
@@ -142,21 +167,29 @@ export function createWorker(options: WorkerOptions): Worker {
     // Only what was held before the question can be missing in the answer.
     const asked = [...held];
     const answer = await session.heartbeat();
+    lastHeartbeatAt = new Date();
     if (answer === null) return;
     if (answer.session === "lost") return onSessionLost();
     for (const { job, stop } of asked) {
       if (answer.held.get(job.id) !== job.fence) {
         stop.abort(new LeaseLostError(job.id, "the database says that it is not held"));
       } else if (answer.cancel.includes(job.id)) stop.abort(new CancelledError());
+      else if (answer.giveBack) stop.abort(new ShutdownError());
     }
+    if (answer.status === nodeStatus) return;
+    log.info({ from: nodeStatus, to: answer.status }, "the node's status was set");
+    nodeStatus = answer.status;
+    bell.ring();
   }
 
   /** Opens the session where needed and starts what it can claim. */
   async function claimOnce(): Promise<Held[]> {
     await session.open();
+    await session.report();
     const free = concurrency - held.size;
     if (free <= 0) return [];
     const jobs = await session.claim(free);
+    inVain = jobs?.length === 0 ? inVain + 1 : 0;
     if (jobs !== null) return jobs.map(start);
     onSessionLost();
     return [];
@@ -165,23 +198,38 @@ export function createWorker(options: WorkerOptions): Worker {
   return {
     ring: () => bell.ring(),
 
+    report({ capabilities, ...rest }) {
+      node = { ...node, ...rest, ...(capabilities && { capabilities: withWorkflows(capabilities) }) };
+      session.change({ ...rest, ...(capabilities && { capabilities: node.capabilities }) });
+      bell.ring();
+    },
+
+    status: () => ({
+      nodeStatus,
+      lastHeartbeatAt,
+      jobs: [...held].map(({ job, startedAt }) => {
+        const { id, fence, runId, workflow, step, attempt: number } = job;
+        return { id, fence, runId, workflow, step, attempt: number, startedAt };
+      }),
+    }),
+
     async tick() {
       const started = await claimOnce();
       await Promise.all(started.map(({ ended }) => ended));
       return started.length;
     },
 
-    async run({ signal }) {
+    async run({ signal, abortSignal = new AbortController().signal }) {
       const fault = new AbortController();
       const onFault = (error: unknown) => {
         if (error instanceof SupersededError) dropAll("another agent took over the node's name");
         fault.abort(error);
       };
-      const claiming = AbortSignal.any([signal, fault.signal]);
+      const claiming = AbortSignal.any([signal, abortSignal, fault.signal]);
       const claims = repeat(
         {
           round: async () => void (await claimOnce()),
-          pause: () => bell.wait(pollMs * (0.75 + Math.random() / 2), claiming),
+          pause: () => bell.wait(pollDelayMs(inVain, { pollMs, maxPollMs }), claiming),
         },
         { signal: claiming, log: log.child({ loop: "claim" }) },
       ).catch(onFault);
@@ -201,7 +249,7 @@ export function createWorker(options: WorkerOptions): Worker {
       isStopping = true;
       // A claim in flight may still bring jobs: they are given back, which takes a call each.
       const drained = claims.then(() => Promise.all([...held].map(({ ended }) => ended)));
-      await within(graceMs, drained);
+      await within(graceMs, Promise.race([drained, onceAborted(abortSignal)]));
       for (const { stop } of held) stop.abort(new ShutdownError());
       await within(LAST_WORDS_MS, drained);
       giveUp.abort();

@@ -6,6 +6,7 @@ import { recordLog } from "../../test/recorded-log.ts";
 import type { BellAddress } from "./bell-address.ts";
 import { createRinger, silenceMs } from "./create-ringer.ts";
 import { openDoorbell } from "./open-doorbell.ts";
+import { keepDoorbell } from "./keep-doorbell.ts";
 import { createRingBack } from "./ring-back.ts";
 import { ringDoorbell } from "./ring-doorbell.ts";
 
@@ -197,5 +198,43 @@ describe("createRingBack", () => {
     ringBack.remember(undefined);
     ringBack.ring();
     expect(rung.map(({ port }) => port)).toEqual([3, 4, 1, 5]);
+  });
+});
+
+describe("keepDoorbell", () => {
+  test("moves with the machine's address, and closes at the end", async () => {
+    const stop = new AbortController();
+    const opened: BellAddress[] = [];
+    let address = "127.0.0.1";
+    const { done } = await keepDoorbell(
+      {
+        ownAddress: async () => address,
+        log: recordLog(),
+        onRing: () => {},
+        onOpen: ({ address, port }) => opened.push({ address, port }),
+        lookMs: 5,
+      },
+      stop,
+    );
+    expect(opened).toMatchObject([{ address: "127.0.0.1" }]);
+    address = "127.0.0.2";
+    await expect.poll(() => opened).toHaveLength(2);
+    const [old, now] = opened as [BellAddress, BellAddress];
+    await expect(ringDoorbell(old)).rejects.toThrow();
+    await ringDoorbell(now);
+    stop.abort();
+    await done;
+    await expect(ringDoorbell(now)).rejects.toThrow();
+  });
+
+  test("goes without where it cannot be opened, and says why", async () => {
+    const stop = new AbortController();
+    const log = recordLog();
+    const ownAddress = async () => "192.168.7.10";
+    const options = { ownAddress, log, onRing: () => {}, onOpen: () => {} };
+    const { done } = await keepDoorbell(options, stop);
+    expect(log.lines).toMatchObject([{ level: "warn", facts: { err: expect.any(RangeError) } }]);
+    stop.abort();
+    await done;
   });
 });
