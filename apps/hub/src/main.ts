@@ -100,8 +100,7 @@ async function start(): Promise<void> {
 const tailnet = () => firstOf([localApiSource(), cliSource()]);
 
 /** The tailnet's name of this machine; its host name where there is no tailnet. */
-const nodeName = (): Promise<string> =>
-  ownName(tailnet()).catch(() => describeMachine().name);
+const nodeName = (): Promise<string> => ownName(tailnet()).catch(() => describeMachine().name);
 
 async function readWorkflows(
   folder: string | undefined,

@@ -199,7 +199,11 @@ export function createWorker(options: WorkerOptions): Worker {
     ring: () => bell.ring(),
 
     report({ capabilities, ...rest }) {
-      node = { ...node, ...rest, ...(capabilities && { capabilities: withWorkflows(capabilities) }) };
+      node = {
+        ...node,
+        ...rest,
+        ...(capabilities && { capabilities: withWorkflows(capabilities) }),
+      };
       session.change({ ...rest, ...(capabilities && { capabilities: node.capabilities }) });
       bell.ring();
     },

@@ -5,8 +5,8 @@ import { describe, expect, onTestFinished, test } from "vitest";
 import { recordLog } from "../../test/recorded-log.ts";
 import type { BellAddress } from "./bell-address.ts";
 import { createRinger, silenceMs } from "./create-ringer.ts";
-import { openDoorbell } from "./open-doorbell.ts";
 import { keepDoorbell } from "./keep-doorbell.ts";
+import { openDoorbell } from "./open-doorbell.ts";
 import { createRingBack } from "./ring-back.ts";
 import { ringDoorbell } from "./ring-doorbell.ts";
 

@@ -14,10 +14,17 @@ describe("parseDoorbell", () => {
     expect(parseDoorbell(text)).toEqual(setting);
   });
 
-  test.for(["", "on", "7421", ":", ":65536", "0.0.0.0:7421", "192.168.7.10", "forge:7421", "[::]:1"])(
-    "does not know what '%s' means",
-    (text) => {
-      expect(parseDoorbell(text)).toBeUndefined();
-    },
-  );
+  test.for([
+    "",
+    "on",
+    "7421",
+    ":",
+    ":65536",
+    "0.0.0.0:7421",
+    "192.168.7.10",
+    "forge:7421",
+    "[::]:1",
+  ])("does not know what '%s' means", (text) => {
+    expect(parseDoorbell(text)).toBeUndefined();
+  });
 });
