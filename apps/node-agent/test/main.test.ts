@@ -118,7 +118,7 @@ describe("loom-agent", () => {
   test("ends when another agent of its name has started", async ({ database }) => {
     const first = await startForge(database, { LOOM_LEASE_MS: "3000" });
     await startForge(database);
-    expect(await first.exited).toBe(1);
+    expect(await first.exited).toBe(5);
     expect(first.output.at(-1)).toContain("loom-agent: another agent started as forge");
   });
 
@@ -137,7 +137,7 @@ describe("loom-agent", () => {
   test("ends when its key is another node's, saying so without a stack", async ({ database }) => {
     const key = await database.signKey({ role: "service_role", node: "anvil" });
     const agent = await startForge(database, { LOOM_NODE_KEY: key });
-    expect(await agent.exited).toBe(1);
+    expect(await agent.exited).toBe(4);
     const output = agent.output.join("\n");
     expect(output).toMatch(
       /loom-agent: .*this key acts for node anvil, not for forge.*LOOM_NODE_KEY/,
@@ -153,7 +153,7 @@ describe("loom-agent", () => {
         .end(JSON.stringify({ code: "PGRST202", message: "no function" })),
     );
     const agent = startAgent({ SUPABASE_URL: url, LOOM_NODE_KEY: "key", LOOM_NODE_NAME: "forge" });
-    expect(await agent.exited).toBe(1);
+    expect(await agent.exited).toBe(5);
     expect(agent.output.at(-1)).toMatch(/loom-agent: .*Apply the migrations \(loom-hub migrate\)/);
     expect(agent.output.join("\n")).not.toMatch(STACK);
   });
@@ -169,9 +169,9 @@ describe("loom-agent", () => {
     expect(agent.output.join("\n")).not.toContain('"stack"');
   });
 
-  test("tells every problem of its environment, with exit code 78", async () => {
+  test("tells every problem of its environment, with exit code 2", async () => {
     const agent = startAgent({ LOOM_NODE_NAME: "My Node" });
-    expect(await agent.exited).toBe(78);
+    expect(await agent.exited).toBe(2);
     const output = agent.output.join("\n");
     for (const name of ["SUPABASE_URL", "LOOM_NODE_KEY", "LOOM_NODE_NAME"]) {
       expect(output).toContain(`  ${name}: `);
@@ -179,20 +179,22 @@ describe("loom-agent", () => {
     expect(output).not.toMatch(STACK);
   });
 
-  test("refuses a workflow folder that is not there, with exit code 78", async () => {
+  test("refuses a workflow folder that is not there, with exit code 2", async () => {
     const agent = startAgent({
       SUPABASE_URL: "http://127.0.0.1:1",
       LOOM_NODE_KEY: "key",
       LOOM_NODE_NAME: "forge",
       LOOM_WORKFLOWS_DIR: "/nowhere",
     });
-    expect(await agent.exited).toBe(78);
+    expect(await agent.exited).toBe(2);
     expect(agent.output.at(-1)).toContain("LOOM_WORKFLOWS_DIR");
   });
 
   test.for([
     { args: ["--help"], code: 0, says: "usage: loom-agent" },
-    { args: ["start"], code: 64, says: 'takes no arguments, not "start"' },
+    { args: ["begin"], code: 2, says: 'there is no command "begin"' },
+    { args: ["status", "--wait"], code: 2, says: "status takes no --wait" },
+    { args: ["pause", "--for", "soon"], code: 2, says: "is not a duration" },
   ])("answers to $args with exit code $code", async ({ args, code, says }) => {
     const agent = startAgent({}, args);
     expect(await agent.exited).toBe(code);
