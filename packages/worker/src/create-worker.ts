@@ -68,7 +68,7 @@ export interface Worker {
 export interface WorkerStatus {
   /** The node's status as the hub last told it; null before it did. */
   nodeStatus: NodeStatus | null;
-  /** When the last heartbeat was answered, by this machine's clock. */
+  /** When the last heartbeat (or hello) was answered, by this machine's clock. */
   lastHeartbeatAt: Date | null;
   jobs: RunningJob[];
 }
@@ -184,7 +184,7 @@ export function createWorker(options: WorkerOptions): Worker {
 
   /** Opens the session where needed and starts what it can claim. */
   async function claimOnce(): Promise<Held[]> {
-    await session.open();
+    if (await session.open()) lastHeartbeatAt = new Date();
     await session.report();
     const free = concurrency - held.size;
     if (free <= 0) return [];

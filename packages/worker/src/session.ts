@@ -40,14 +40,19 @@ export class NodeSession {
     return this.#epoch !== undefined;
   }
 
-  /** Says hello, unless the session is open. Jobs of older sessions of this node go back. */
-  async open(): Promise<void> {
-    if (this.isOpen) return;
+  /**
+   * Says hello, unless the session is open. Jobs of older sessions of this node go back.
+   *
+   * @returns Whether it said hello.
+   */
+  async open(): Promise<boolean> {
+    if (this.isOpen) return false;
     const report = this.#report;
     const { epoch } = await this.#queue.hello(report);
     this.#told = report;
     this.#epoch = epoch;
     this.#seq = 1;
+    return true;
   }
 
   /** Changes what the node offers; the next `report` tells it, or a hello that comes first. */

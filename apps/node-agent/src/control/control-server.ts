@@ -96,7 +96,7 @@ async function answer(
       return [413, { code: "INVALID_ARGUMENT", message: "that is too long" }];
     }
     const { note, forMs } = change.parse(await json(request));
-    return [200, await setStatus({ status: wanted, note, forMs })];
+    return [200, { status: wanted, ...(await setStatus({ status: wanted, note, forMs })) }];
   }
   return [404, { code: "NOT_FOUND", message: `there is no ${request.method} ${path}` }];
 }
