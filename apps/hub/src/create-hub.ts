@@ -1,7 +1,7 @@
 import { OpenAPIHono } from "@hono/zod-openapi";
 import type { Queue } from "@loom/queue";
 import type { Log } from "@loom/worker";
-import type { AnyWorkflow } from "@loom/workflow";
+import type { AnyWorkflow, RunPlan } from "@loom/workflow";
 import type { Context } from "hono";
 import { bodyLimit } from "hono/body-limit";
 import { HTTPException } from "hono/http-exception";
@@ -25,7 +25,7 @@ export interface HubDeps {
   /** Undefined lets in who names a loopback host: for a hub that listens on loopback only. */
   token: string | undefined;
   /** Called when a run was stored: there is something to place. */
-  onRunStarted?: () => void;
+  onRunStarted?: (plan: RunPlan) => void;
 }
 
 /** The hub's HTTP application, without a port: what `fetch` takes and tests call. */

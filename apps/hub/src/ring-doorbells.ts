@@ -6,6 +6,13 @@ import { isLoopback } from "./loopback.ts";
 /** A node that may have a doorbell. */
 export type Rung = Pick<NodeDoorbell, "name" | "tailnetAddress"> & { doorbellPort: number | null };
 
+/** Rings nodes. */
+export interface Doorbells {
+  ring(node: Rung): void;
+  /** Rings a node where it was rung last; who has not been rung yet, or has moved, does not hear it. */
+  ringAgain(name: string): void;
+}
+
 /**
  * Rings nodes that have something to claim. Waits for nothing and never fails: who does not
  * hear it looks by itself.
@@ -23,7 +30,9 @@ export function createDoorbells({
   ringer: Ringer;
   resolver: Resolver | undefined;
   log: Log;
-}): { ring(node: Rung): void } {
+}): Doorbells {
+  const known = new Map<string, Rung>();
+
   async function addressOf({ name, tailnetAddress }: Rung): Promise<string | undefined> {
     if (tailnetAddress !== null && isLoopback(tailnetAddress)) return tailnetAddress;
     // A node may be called otherwise than its machine: its own word for the address comes first.
@@ -37,11 +46,18 @@ export function createDoorbells({
     if (address !== undefined) ringer.ring({ address, port: node.doorbellPort });
   }
 
+  function ring(node: Rung): void {
+    known.set(node.name, node);
+    ringOne(node).catch((error: unknown) => {
+      log.debug({ node: node.name, err: error }, "node could not be resolved: not rung");
+    });
+  }
+
   return {
-    ring(node) {
-      ringOne(node).catch((error: unknown) => {
-        log.debug({ node: node.name, err: error }, "node could not be resolved: not rung");
-      });
+    ring,
+    ringAgain(name) {
+      const node = known.get(name);
+      if (node) ring(node);
     },
   };
 }

@@ -95,7 +95,10 @@ export async function startHub(
     workflows: new Map(options.workflows.map((workflow) => [workflow.name, workflow])),
     log,
     token: options.token,
-    onRunStarted: () => {
+    onRunStarted: (plan) => {
+      // A call to the database earlier than the placing loop, for steps that are pinned.
+      for (const { host, after } of plan.jobs)
+        if (host && after.length === 0) doorbells.ringAgain(host);
       placing.ring();
       // A step that is pinned to this node needs no placing.
       worker.ring();

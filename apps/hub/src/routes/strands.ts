@@ -58,7 +58,7 @@ export const strandRoutes = ({ queue, workflows, onRunStarted }: HubDeps) =>
     const { input, key } = c.req.valid("json");
     const plan = planRun(findWorkflow(c.req.valid("param").workflow, workflows), { input });
     const started = await queue.startRun(plan, { trigger: "api", ...(key && { key }) });
-    onRunStarted?.();
+    onRunStarted?.(plan);
     const links = { self: `/api/loom/runs/${started.runId}` };
     return c.json({ ...started, links }, 202, { location: links.self });
   });

@@ -1,0 +1,12 @@
+// Postgres, PostgREST and the gateway in a process of their own, as they are elsewhere in earnest.
+import { openDatabase, startCluster } from "@loom/local-db";
+import { migrationScript } from "@loom/queue";
+
+const cluster = await startCluster({ schema: await migrationScript() });
+const database = await openDatabase(cluster.info);
+const { url, serviceKey, databaseUrl } = database;
+process.send?.({ url, serviceKey, databaseUrl });
+process.once("disconnect", async () => {
+  await database.stop();
+  await cluster.stop();
+});
