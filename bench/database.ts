@@ -4,8 +4,8 @@ import { migrationScript } from "@loom/queue";
 
 const cluster = await startCluster({ schema: await migrationScript() });
 const database = await openDatabase(cluster.info);
-const { url, serviceKey, databaseUrl } = database;
-process.send?.({ url, serviceKey, databaseUrl });
+const { url, serviceKey, databaseUrl, socketDir } = database;
+process.send?.({ url, serviceKey, databaseUrl, socketDir });
 process.once("disconnect", async () => {
   await database.stop();
   await cluster.stop();
