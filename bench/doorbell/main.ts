@@ -9,9 +9,11 @@ import { createQueue, type Queue } from "@loom/queue";
 import { planRun } from "@loom/scheduler";
 import { createClient } from "@supabase/supabase-js";
 import { Logger, makeWorkerUtils } from "graphile-worker";
-import { percentile, table } from "../figures.ts";
+import { describeRun } from "../machine.ts";
+import { percentile } from "../percentile.ts";
 import { quiet } from "../quiet.ts";
 import { release, startProcess } from "../start-process.ts";
+import { toTable } from "../table.ts";
 import { toPinned, toPlaced, workflows } from "./workflow.ts";
 
 const { values } = parseArgs({
@@ -150,14 +152,17 @@ const row = (title: string, of: readonly number[] = []): string[] => [
   percentile(of, 0.99),
 ];
 console.log(
-  table([
+  toTable(
     ["way", "jobs", "p50 ms", "p99 ms"],
-    row("doorbell, the step names its node", waits.pinned),
-    row("doorbell, the hub chooses the node", waits.placed),
-    row("graphile-worker 0.18.0, LISTEN on a direct connection", waits.listen),
-    row(`polling alone, ${names.length} nodes at their default pace`, waits.polling),
-  ]),
+    [
+      row("doorbell, the step names its node", waits.pinned),
+      row("doorbell, the hub chooses the node", waits.placed),
+      row("graphile-worker 0.18.0, LISTEN on a direct connection", waits.listen),
+      row(`polling alone, ${names.length} nodes at their default pace`, waits.polling),
+    ],
+  ),
 );
+console.log(`\n${describeRun("npm run bench -- doorbell")}`);
 
 stop.abort();
 await hub.done;

@@ -10,8 +10,9 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import postgres from "postgres";
-import { table } from "../figures.ts";
+import { describeRun } from "../machine.ts";
 import { release, startProcess } from "../start-process.ts";
+import { toTable } from "../table.ts";
 
 const { values } = parseArgs({
   options: {
@@ -38,22 +39,28 @@ const sql = postgres(database.databaseUrl, { host: database.socketDir, max: 1, o
 const restingAgent = await measureAgent();
 const fleet = await measureFleet();
 console.log(
-  table([
+  toTable(
     ["one agent at rest", ""],
-    ["requests a minute", restingAgent.perMinute.toFixed(1)],
-    ["memory (RSS)", `${restingAgent.agentMb} MB`],
-    ["a bare Node process with a supabase-js client", `${restingAgent.bareMb} MB`],
-    ["ratio", (restingAgent.agentMb / restingAgent.bareMb).toFixed(2)],
-  ]),
+    [
+      ["requests a minute", String(restingAgent.perMinute)],
+      ["memory (RSS)", `${restingAgent.agentMb} MB`],
+      ["a bare Node process with a supabase-js client", `${restingAgent.bareMb} MB`],
+      ["ratio", (restingAgent.agentMb / restingAgent.bareMb).toFixed(2)],
+    ],
+  ),
 );
+console.log("");
 console.log(
-  `\n${table([
+  toTable(
     [`${agents} agents at rest for ${seconds} s`, ""],
-    ["calls a second", fleet.calls.toFixed(1)],
-    ["Postgres", `${fleet.postgresPercent.toFixed(1)} % of a core`],
-    ["PostgREST", `${fleet.postgrestPercent.toFixed(1)} % of a core`],
-  ])}`,
+    [
+      ["calls a second", fleet.calls.toFixed(1)],
+      ["Postgres", `${fleet.postgresPercent.toFixed(1)} % of a core`],
+      ["PostgREST", `${fleet.postgrestPercent.toFixed(1)} % of a core`],
+    ],
+  ),
 );
+console.log(`\n${describeRun("npm run bench -- idle")}`);
 await sql.end();
 await release(databaseProcess);
 

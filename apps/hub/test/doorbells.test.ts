@@ -51,7 +51,7 @@ const run = (url: string, workflow: string, input?: unknown) =>
 
 describe("a hub", () => {
   test("rings the node that it has chosen, and says where to ring back", async ({ queue }) => {
-    const { rung } = await joinWithBell(queue, "forge", ["has-gpu"]);
+    const { rung } = await joinWithBell(queue, "forge", ["has-gpu", "workflow:train"]);
     const heard = rung();
     const { url } = await start(queue);
     await run(url, "train");
