@@ -7,7 +7,16 @@ import {
   localApiSource,
   ownName,
 } from "@loom/tailscale-resolver";
-import { describeMachine, type Log, loadWorkflows } from "@loom/worker";
+import {
+  describeMachine,
+  disk,
+  docker,
+  type Log,
+  loadWorkflows,
+  nvidia,
+  system,
+  tailscale,
+} from "@loom/worker";
 import type { AnyWorkflow } from "@loom/workflow";
 import { workflows as bundled } from "@loom/workflows";
 import { createClient } from "@supabase/supabase-js";
@@ -77,6 +86,8 @@ async function start(): Promise<void> {
   const client = createClient(env.SUPABASE_URL, env.SUPABASE_SECRET_KEY, {
     auth: { persistSession: false, autoRefreshToken: false },
   });
+  // A node keeps its address: a ring need not wait for tailscaled every time.
+  const resolver = createResolver({ source: tailnet(), ttlMs: 30_000 });
   const hub = await startHub(
     {
       queue: createQueue({ client }),
@@ -87,8 +98,14 @@ async function start(): Promise<void> {
       port: env.PORT,
       node: { name: env.LOOM_NODE_NAME ?? (await nodeName()), leaseMs: env.LOOM_LEASE_MS },
       doorbell: env.LOOM_DOORBELL,
-      // A node keeps its address: a ring need not wait for tailscaled every time.
-      resolver: createResolver({ source: tailnet(), ttlMs: 30_000 }),
+      resolver,
+      probes: [
+        system,
+        disk(process.cwd()),
+        nvidia,
+        docker,
+        tailscale((options) => resolver.self(options)),
+      ],
     },
     { signal: stop.signal },
   );

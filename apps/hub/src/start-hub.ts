@@ -2,13 +2,16 @@ import type { Queue } from "@loom/queue";
 import type { Resolver } from "@loom/tailscale-resolver";
 import {
   createBell,
+  createProber,
   createRinger,
   createWorker,
   type DoorbellSetting,
   describeMachine,
   keepDoorbell,
   type Log,
+  type Probe,
   repeat,
+  toOffer,
   type WorkerOptions,
 } from "@loom/worker";
 import type { AnyWorkflow } from "@loom/workflow";
@@ -42,6 +45,8 @@ export interface HubOptions {
   port: number;
   /** The hub's own node. */
   node: { name: string } & Pick<WorkerOptions, "leaseMs">;
+  /** What to look for on the hub's own machine. */
+  probes?: readonly Probe[];
   /** Where agents ring. Default: any port of the machine's address in the tailnet. */
   doorbell?: DoorbellSetting | undefined;
   /** Finds nodes and this machine in the tailnet. Without one, only this machine's nodes are rung. */
@@ -76,13 +81,15 @@ export async function startHub(
   const reaping = createBell();
   const pruning = createBell();
   const machine = describeMachine();
+  const prober = createProber(options.probes ?? [], { log: log.child({ part: "probes" }) });
+  const offer = () =>
+    toOffer({
+      machine: { ...machine, capabilities: [...machine.capabilities, "loom-hub"] },
+      declared: [],
+      reports: prober.reports(),
+    });
   const worker = createWorker({
-    node: {
-      name: node.name,
-      capabilities: [...machine.capabilities, "loom-hub"],
-      agentVersion: version,
-      facts: machine.facts,
-    },
+    node: { name: node.name, agentVersion: version, ...offer() },
     queue,
     workflows: options.workflows,
     log: log.child({ node: node.name }),
@@ -137,6 +144,7 @@ export async function startHub(
   };
   const loops = [
     worker.run({ signal: stop }),
+    prober.run({ onChange: () => worker.report(offer()), signal: stop }),
     repeat(
       {
         round: async () => void (await Promise.all([place(), ringPinned()])),
