@@ -28,6 +28,11 @@ const PROCESSES = 2;
 // Of proc_pid_stat(5): clock ticks a second, the same on every Linux of today.
 const TICKS = 100;
 
+const BARE = `
+  import { createClient } from "@supabase/supabase-js";
+  createClient("http://127.0.0.1:1", "key", { auth: { persistSession: false } });
+  setInterval(() => {}, 1e9);`;
+
 const { child: databaseProcess, said: database } = await startProcess<{
   url: string;
   serviceKey: string;
@@ -145,11 +150,6 @@ async function measureFleet() {
   for (const { child } of processes) child.kill();
   return measured;
 }
-
-const BARE = `
-  import { createClient } from "@supabase/supabase-js";
-  createClient("http://127.0.0.1:1", "key", { auth: { persistSession: false } });
-  setInterval(() => {}, 1e9);`;
 
 /** Transactions of the database, which are calls: PostgREST makes one of each. */
 async function calls(): Promise<number> {

@@ -15,7 +15,7 @@ function describe(answer: PrintedStatus): string {
   const problems = answer.problems as { file: string; problem: string }[];
   const probes = answer.probes as { name: string; result: string; evidence: string }[];
   return [
-    `${answer.node}  ${answer.stopping ? "stopping" : (answer.nodeStatus ?? "starting")}, ${answer.ready ? "ready" : "not ready"}, loom-agent ${answer.version}, pid ${answer.pid}`,
+    `${answer.node}  ${answer.stopping ? "stopping" : (answer.nodeStatus ?? "no status yet")}, ${answer.ready ? "ready" : "not ready"}, loom-agent ${answer.version}, pid ${answer.pid}`,
     `running    ${jobs.length} of ${slots}`,
     ...jobs.map(
       ({ id, workflow, step, startedAt }) =>

@@ -19,7 +19,7 @@ export async function runProbe(
     everyMs,
     result: found.result,
     capabilities: found.result === "ok" ? found.capabilities : [],
-    evidence: found.evidence.slice(0, MAX_EVIDENCE),
+    evidence: found.evidence.replaceAll(/\s+/g, " ").slice(0, MAX_EVIDENCE),
     at: new Date(),
     tookMs: Math.round(performance.now() - startedAt),
   });
