@@ -2,7 +2,7 @@ import { z } from "zod";
 import { instant } from "./row.ts";
 
 /** `active`: takes work. `paused`, `draining`: takes none, and goes on with what it runs. */
-export const nodeStatus = z.enum(["active", "paused", "draining"]);
+const nodeStatus = z.enum(["active", "paused", "draining"]);
 export type NodeStatus = z.output<typeof nodeStatus>;
 
 /** A machine with an agent, as the database knows it. */

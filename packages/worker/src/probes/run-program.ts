@@ -2,25 +2,17 @@ import { spawn } from "node:child_process";
 
 const MAX_OUTPUT = 65_536;
 
-/** The program is not in PATH. */
-export class ProgramMissingError extends Error {
-  override readonly name = "ProgramMissingError";
-  readonly code = "PROGRAM_MISSING";
-  constructor(program: string) {
-    super(`${program} is not installed`);
-  }
-}
-
 /**
- * Runs a program in a process group of its own, and returns what it printed. When the signal
- * aborts the whole group is killed: a wrapper would leave the program behind that hangs.
+ * Runs a program in a process group of its own, and returns what it printed; null when it is not
+ * in PATH. When the signal aborts the whole group is killed: a wrapper would leave the program
+ * behind that hangs.
  *
- * @throws ProgramMissingError; an Error with the end of what it said when it did not end with 0.
+ * @throws An Error with the end of what it said when it did not end with 0.
  */
-export function runProgram(
+export function runIfInstalled(
   [program, ...args]: readonly [string, ...string[]],
   { signal }: { signal: AbortSignal },
-): Promise<string> {
+): Promise<string | null> {
   return new Promise((resolve, reject) => {
     const child = spawn(program, args, { detached: true, stdio: ["ignore", "pipe", "pipe"] });
     let output = "";
@@ -43,7 +35,8 @@ export function runProgram(
     signal.addEventListener("abort", kill);
     child.on("error", (error: NodeJS.ErrnoException) => {
       signal.removeEventListener("abort", kill);
-      reject(error.code === "ENOENT" ? new ProgramMissingError(program) : error);
+      if (error.code === "ENOENT") resolve(null);
+      else reject(error);
     });
     child.on("close", (code, killedBy) => {
       signal.removeEventListener("abort", kill);
@@ -55,13 +48,3 @@ export function runProgram(
     });
   });
 }
-
-/** Like `runProgram`; null when the program is missing. */
-export const runIfInstalled = (
-  argv: readonly [string, ...string[]],
-  options: { signal: AbortSignal },
-): Promise<string | null> =>
-  runProgram(argv, options).catch((error: unknown) => {
-    if (error instanceof ProgramMissingError) return null;
-    throw error;
-  });
