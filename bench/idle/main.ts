@@ -18,12 +18,16 @@ const { values } = parseArgs({
   options: {
     agents: { type: "string", default: "200" },
     seconds: { type: "string", default: "120" },
+    /** Hello, first probes and doorbell are over by then, and the pace is that of rest. */
+    "settle-seconds": { type: "string", default: "15" },
+    /** How long the one agent's requests are counted. */
+    "count-seconds": { type: "string", default: "60" },
   },
 });
 const agents = Number(values.agents);
 const seconds = Number(values.seconds);
-/** Hello, first probes and doorbell are over by then, and the pace is that of rest. */
-const SETTLE_MS = 20_000;
+const settleMs = 1_000 * Number(values["settle-seconds"]);
+const countSeconds = Number(values["count-seconds"]);
 const PROCESSES = 2;
 // Of proc_pid_stat(5): clock ticks a second, the same on every Linux of today.
 const TICKS = 100;
@@ -47,7 +51,7 @@ console.log(
   toTable(
     ["one agent at rest", ""],
     [
-      ["requests a minute", String(restingAgent.perMinute)],
+      ["requests a minute", restingAgent.perMinute.toFixed(1)],
       ["memory (RSS)", `${restingAgent.agentMb} MB`],
       ["a bare Node process with a supabase-js client", `${restingAgent.bareMb} MB`],
       ["ratio", (restingAgent.agentMb / restingAgent.bareMb).toFixed(2)],
@@ -107,11 +111,11 @@ async function measureAgent() {
     stdio: "ignore",
     env: { PATH: process.env.PATH },
   });
-  await sleep(SETTLE_MS);
+  await sleep(settleMs);
   requests = 0;
-  await sleep(60_000);
+  await sleep(1_000 * countSeconds);
   const measured = {
-    perMinute: requests,
+    perMinute: (60 * requests) / countSeconds,
     agentMb: rssMb(agent.pid ?? 0),
     bareMb: rssMb(bare.pid ?? 0),
   };
@@ -135,7 +139,7 @@ async function measureFleet() {
       ),
     ),
   );
-  await sleep(SETTLE_MS);
+  await sleep(settleMs);
   const before = {
     calls: await calls(),
     postgres: ticks("postgres"),
@@ -158,12 +162,14 @@ async function calls(): Promise<number> {
   return row?.count ?? 0;
 }
 
-const percent = (spent: number): number => (100 * spent) / TICKS / seconds;
+function percent(spent: number): number {
+  return (100 * spent) / TICKS / seconds;
+}
 
-const rssMb = (pid: number): number =>
-  Math.round(
-    Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1]) / 1024,
-  );
+function rssMb(pid: number): number {
+  const [, kilobytes] = /VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, "utf8")) ?? [];
+  return Math.round(Number(kilobytes) / 1024);
+}
 
 /** Processor time of all processes of this name below the database's process. */
 function ticks(name: string): number {
