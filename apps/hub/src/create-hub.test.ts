@@ -355,6 +355,7 @@ describe("/openapi.json", () => {
     expect(info).toMatchObject({ version });
     expect(Object.keys(paths ?? {}).sort()).toEqual([
       "/api/loom/nodes",
+      "/api/loom/nodes/{name}/{verb}",
       "/api/loom/runs/{id}",
       "/api/loom/strands/{workflow}/run",
     ]);
