@@ -40,7 +40,9 @@ export function createDispatcher({
       // After the jobs: a slot that another hub fills in between then counts as taken.
       const nodes = await queue.listNodes();
 
-      const placements = place(waiting.map(toBatchJob), nodes, { keep: RECORDED_NODES });
+      const placements = place(waiting.map(toBatchJob), nodes.map(toNodeView), {
+        keep: RECORDED_NODES,
+      });
       const offers: Offer[] = [];
       const refusals: Refusal[] = [];
       for (const [index, placement] of placements.entries()) {

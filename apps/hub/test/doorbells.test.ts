@@ -1,5 +1,6 @@
 import { startHub } from "@loom/hub";
 import type { Queue } from "@loom/queue";
+import { workflowCapability } from "@loom/scheduler";
 import { createResolver, staticSource } from "@loom/tailscale-resolver";
 import { type BellAddress, openDoorbell, type Ringer } from "@loom/worker";
 import { describe, expect, onTestFinished, test as plainTest } from "vitest";
@@ -51,7 +52,13 @@ const run = (url: string, workflow: string, input?: unknown) =>
 
 describe("a hub", () => {
   test("rings the node that it has chosen, and says where to ring back", async ({ queue }) => {
-    const { rung } = await joinWithBell(queue, "forge", ["has-gpu", "workflow:train"]);
+    const { rung } = await joinWithBell(queue, "forge", [
+      "has-gpu",
+      ...workflows.flatMap(({ name, version }) => [
+        workflowCapability(name),
+        workflowCapability(name, version),
+      ]),
+    ]);
     const heard = rung();
     const { url } = await start(queue);
     await run(url, "train");
