@@ -1,17 +1,25 @@
 import type { Queue } from "@loom/queue";
+import type { Resolver } from "@loom/tailscale-resolver";
 import {
   createBell,
+  createProber,
+  createRinger,
   createWorker,
+  type DoorbellSetting,
   describeMachine,
+  keepDoorbell,
   type Log,
+  type Probe,
   repeat,
   type StepRunner,
+  toOffer,
   type WorkerOptions,
 } from "@loom/worker";
 import type { AnyWorkflow } from "@loom/workflow";
 import type { TailnetAccess } from "./access/tailnet.ts";
 import { createHub } from "./create-hub.ts";
 import { createDispatcher } from "./dispatcher.ts";
+import { createDoorbells, type Rung } from "./ring-doorbells.ts";
 import { serve } from "./serve.ts";
 import { version } from "./version.ts";
 
@@ -45,6 +53,12 @@ export interface HubOptions {
   tailnet?: TailnetAccess;
   /** The hub's own node. */
   node: { name: string } & Pick<WorkerOptions, "leaseMs">;
+  /** What to look for on the hub's own machine. */
+  probes?: readonly Probe[];
+  /** Where agents ring. Default: any port of the machine's address in the tailnet. */
+  doorbell?: DoorbellSetting | undefined;
+  /** Finds nodes and this machine in the tailnet. Without one, only this machine's nodes are rung. */
+  resolver?: Resolver | undefined;
 }
 
 /** A hub at work. */
@@ -60,21 +74,30 @@ export interface RunningHub {
  * @throws ListenError when the address or the port cannot be had.
  */
 export async function startHub(
-  { queue, log, node, ...options }: HubOptions,
+  { queue, log, node, resolver, ...options }: HubOptions,
   { signal }: { signal: AbortSignal },
 ): Promise<RunningHub> {
-  const dispatcher = createDispatcher({ queue, log });
+  let bellPort: number | undefined;
+  const doorbells = createDoorbells({
+    ringer: createRinger({ log, ringBack: () => bellPort }),
+    resolver,
+    log,
+  });
+  const ring = (rung: Rung) => (rung.name === node.name ? worker.ring() : doorbells.ring(rung));
+  const dispatcher = createDispatcher({ queue, log, onOffered: ring });
   const placing = createBell();
   const reaping = createBell();
   const pruning = createBell();
   const machine = describeMachine();
+  const prober = createProber(options.probes ?? [], { log: log.child({ part: "probes" }) });
+  const offer = () =>
+    toOffer({
+      machine: { ...machine, capabilities: [...machine.capabilities, "loom-hub"] },
+      declared: [],
+      reports: prober.reports(),
+    });
   const worker = createWorker({
-    node: {
-      name: node.name,
-      capabilities: [...machine.capabilities, "loom-hub"],
-      agentVersion: version,
-      facts: machine.facts,
-    },
+    node: { name: node.name, agentVersion: version, ...offer() },
     queue,
     workflows: options.workflows,
     runner: options.runner,
@@ -94,7 +117,9 @@ export async function startHub(
     hosts: [node.name, ...(options.hosts ?? [])],
     ...(options.tailnet && { tailnet: options.tailnet }),
     stopping: stop,
-    onJobsAdded: () => {
+    onJobsAdded: (pinnedTo = []) => {
+      // A call to the database earlier than the placing loop, for steps that are pinned.
+      for (const host of pinnedTo) doorbells.ringAgain(host);
       placing.ring();
       // A step that is pinned to this node needs no placing.
       worker.ring();
@@ -102,18 +127,42 @@ export async function startHub(
   });
   const server = await serve(app.fetch, { bind: options.bind, port: options.port, log });
 
+  const bell = await keepDoorbell(
+    {
+      setting: options.doorbell,
+      ownAddress: async () => (await resolver?.self())?.ip,
+      log,
+      onRing: () => {
+        placing.ring();
+        worker.ring();
+      },
+      onOpen({ address, port }) {
+        bellPort = port;
+        worker.report({ tailnetAddress: address, doorbellPort: port });
+      },
+    },
+    { signal: stop },
+  );
   let busyUntil = 0;
+  let hasRung = true;
   const place = async () => {
     const offered = await dispatcher.place();
     if (offered.size > 0) busyUntil = performance.now() + BUSY_FOR_MS;
-    if (offered.has(node.name)) worker.ring();
+  };
+  // Somebody did something: a job that is pinned to its node may be due, and needs no placing.
+  const ringPinned = async () => {
+    if (hasRung) for (const due of await queue.listDoorbells()) ring(due);
   };
   const loops = [
     worker.run({ signal: stop }),
+    prober.run({ onChange: () => worker.report(offer()), signal: stop }),
     repeat(
       {
-        round: place,
-        pause: () => placing.wait(performance.now() < busyUntil ? PLACE_BUSY_MS : PLACE_MS, stop),
+        round: async () => void (await Promise.all([place(), ringPinned()])),
+        async pause() {
+          const ms = performance.now() < busyUntil ? PLACE_BUSY_MS : PLACE_MS;
+          hasRung = await placing.wait(ms, stop);
+        },
       },
       { signal: stop, log: log.child({ loop: "place" }) },
     ),
@@ -130,7 +179,7 @@ export async function startHub(
   stop.addEventListener("abort", () => server.refuse(), { once: true });
 
   const done = (async () => {
-    await Promise.allSettled(loops);
+    await Promise.allSettled([...loops, bell.done]);
     await server.close();
     fault.signal.throwIfAborted();
   })();
