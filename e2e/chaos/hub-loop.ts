@@ -28,7 +28,10 @@ export async function runHub({ queue, random, signal }: HubOptions): Promise<voi
   }
 }
 
-/** A free slot for each job on a node that can run it; one that declined it comes last. */
+/**
+ * A free slot for each job on a node that can run it; one that declined it comes last. No more of a
+ * concurrency key than may run: the others would hold slots and wait.
+ */
 function choosePlaces(
   waiting: readonly WaitingJob[],
   nodes: readonly Node[],
@@ -39,7 +42,14 @@ function choosePlaces(
       .filter((node) => node.online && node.status === "active")
       .map((node) => [node, node.slots - node.running - node.offered]),
   );
-  return waiting.flatMap(({ id, requires, declinedBy }) => {
+  const room = new Map<string, number>();
+  return waiting.flatMap(({ id, requires, declinedBy, concurrency }) => {
+    if (concurrency) {
+      const { key, limit, running } = concurrency;
+      const left = room.get(key) ?? limit - running;
+      if (left <= 0) return [];
+      room.set(key, left - 1);
+    }
     const able = [...free.keys()].filter(
       (node) =>
         (free.get(node) ?? 0) > 0 && requires.every((need) => node.capabilities.includes(need)),

@@ -51,7 +51,7 @@ export interface HubDeps {
   /** Of streams that are open at once; default 1000. */
   maxStreams?: number;
   /** Called when there may be something to place, or to claim. */
-  onJobsAdded?: () => void;
+  onJobsAdded?: (pinnedTo?: readonly string[]) => void;
   /** Aborts when the hub ends: streams end with it. */
   stopping?: AbortSignal;
 }

@@ -23,15 +23,26 @@ export interface Dispatcher {
  * Any number of hubs may dispatch at once: an offer is written only for a job that is
  * still waiting, and one reaper works at a time.
  */
-export function createDispatcher({ queue, log }: { queue: Queue; log: Log }): Dispatcher {
+export function createDispatcher({
+  queue,
+  log,
+  onOffered = () => {},
+}: {
+  queue: Queue;
+  log: Log;
+  /** Called with each node that was offered something. */
+  onOffered?: (node: Node) => void;
+}): Dispatcher {
   return {
     async place() {
       const waiting = await queue.listWaiting();
       if (waiting.length === 0) return new Set();
       // After the jobs: a slot that another hub fills in between then counts as taken.
-      const nodes = (await queue.listNodes()).map(toNodeView);
+      const nodes = await queue.listNodes();
 
-      const placements = place(waiting.map(toBatchJob), nodes, { keep: RECORDED_NODES });
+      const placements = place(waiting.map(toBatchJob), nodes.map(toNodeView), {
+        keep: RECORDED_NODES,
+      });
       const offers: Offer[] = [];
       const refusals: Refusal[] = [];
       for (const [index, placement] of placements.entries()) {
@@ -46,11 +57,13 @@ export function createDispatcher({ queue, log }: { queue: Queue; log: Log }): Di
 
       const placed = new Set(await queue.place({ offers, refusals }));
       const taken = offers.filter(({ job }) => placed.has(job));
+      const offered = new Set(taken.map(({ node }) => node));
+      for (const node of nodes) if (offered.has(node.name)) onOffered(node);
       for (const { job, node } of taken) log.info({ jobId: job, node }, "job offered");
       for (const { job, reason } of refusals) {
         log.info({ jobId: job, ...reason }, "job cannot be placed");
       }
-      return new Set(taken.map(({ node }) => node));
+      return offered;
     },
 
     async reap() {

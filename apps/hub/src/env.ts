@@ -1,4 +1,5 @@
 import { type Scope, scopes } from "@loom/queue";
+import { parseDoorbell } from "@loom/worker";
 import { z } from "zod";
 import { EnvError } from "./errors.ts";
 import { isLoopback } from "./loopback.ts";
@@ -41,6 +42,16 @@ function tokenFor(bind: string) {
 }
 
 const TAILNET_RULE = new RegExp(`^[^\\s=,]+=(${scopes.join("|")})(,(${scopes.join("|")}))*$`);
+const doorbell = z
+  .string()
+  .transform((text, context) => {
+    const setting = parseDoorbell(text);
+    if (setting) return setting;
+    const message = "use off, an address of the tailnet or a loopback one, :port, or address:port";
+    context.addIssue({ code: "custom", message });
+    return z.NEVER;
+  })
+  .optional();
 
 const schemaFor = (bind: string) =>
   z.object({
@@ -90,6 +101,7 @@ const schemaFor = (bind: string) =>
       )
       .optional(),
     LOOM_WORKFLOWS_DIR: z.string().optional(),
+    LOOM_DOORBELL: doorbell,
     LOOM_LEASE_MS: z.coerce.number().int().min(3_000).max(3_600_000).default(45_000),
     LOG_LEVEL: z
       .enum(["trace", "debug", "info", "warn", "error", "fatal", "silent"])

@@ -26,8 +26,8 @@ export interface RouteDeps {
   log: Log;
   tokens: TokenMemory;
   feed: EventFeed;
-  /** Called when there may be something to place, or to claim. */
-  onJobsAdded: () => void;
+  /** Called when there may be something to place, or to claim: by these nodes, where steps are pinned. */
+  onJobsAdded: (pinnedTo?: readonly string[]) => void;
 }
 
 /** A part of the API; what a schema refuses is answered with 422. */

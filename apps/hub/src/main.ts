@@ -1,14 +1,25 @@
 #!/usr/bin/env node
 import { createQueue, migrationScript } from "@loom/queue";
-import { cliSource, firstOf, localApiSource, ownName } from "@loom/tailscale-resolver";
+import {
+  cliSource,
+  createResolver,
+  firstOf,
+  localApiSource,
+  ownName,
+} from "@loom/tailscale-resolver";
 import {
   createProcessRunner,
   describeMachine,
+  disk,
+  docker,
   importWorkflows,
   type LoadedWorkflows,
   type Log,
   loadWorkflows,
+  nvidia,
   stepEnvironment,
+  system,
+  tailscale,
 } from "@loom/worker";
 import { createClient } from "@supabase/supabase-js";
 import { pino } from "pino";
@@ -91,10 +102,12 @@ async function start(): Promise<void> {
     auth: { persistSession: false, autoRefreshToken: false },
   });
   const { workflows, modules } = await readWorkflows(env.LOOM_WORKFLOWS_DIR, log);
-  const tailnet = await openTailnet(
+  const tailnetAccess = await openTailnet(
     { capability: env.LOOM_TAILNET_CAPABILITY, scopesOf: env.LOOM_TAILNET_SCOPES },
     log,
   );
+  // A node keeps its address: a ring need not wait for tailscaled every time.
+  const resolver = createResolver({ source: tailnet(), ttlMs: 30_000 });
   const hub = await startHub(
     {
       queue: createQueue({ client }),
@@ -105,8 +118,17 @@ async function start(): Promise<void> {
       bind: env.LOOM_BIND,
       port: env.PORT,
       hosts: env.LOOM_HOSTS,
-      ...(tailnet && { tailnet }),
+      ...(tailnetAccess && { tailnet: tailnetAccess }),
       node: { name: env.LOOM_NODE_NAME ?? (await nodeName()), leaseMs: env.LOOM_LEASE_MS },
+      doorbell: env.LOOM_DOORBELL,
+      resolver,
+      probes: [
+        system,
+        disk(process.cwd()),
+        nvidia,
+        docker,
+        tailscale((options) => resolver.self(options)),
+      ],
     },
     { signal: stop.signal },
   );
@@ -115,9 +137,10 @@ async function start(): Promise<void> {
   log.info({}, "stopped");
 }
 
+const tailnet = () => firstOf([localApiSource(), cliSource()]);
+
 /** The tailnet's name of this machine; its host name where there is no tailnet. */
-const nodeName = (): Promise<string> =>
-  ownName(firstOf([localApiSource(), cliSource()])).catch(() => describeMachine().name);
+const nodeName = (): Promise<string> => ownName(tailnet()).catch(() => describeMachine().name);
 
 async function readWorkflows(folder: string | undefined, log: Log): Promise<LoadedWorkflows> {
   if (!folder) return importWorkflows([import.meta.resolve("@loom/workflows")]);

@@ -1,12 +1,19 @@
 import { randomUUID } from "node:crypto";
 import type { Queue } from "@loom/queue";
+import type { Resolver } from "@loom/tailscale-resolver";
 import {
   createBell,
+  createProber,
+  createRinger,
   createWorker,
+  type DoorbellSetting,
   describeMachine,
+  keepDoorbell,
   type Log,
+  type Probe,
   repeat,
   type StepRunner,
+  toOffer,
   type WorkerOptions,
 } from "@loom/worker";
 import type { AnyWorkflow } from "@loom/workflow";
@@ -15,6 +22,7 @@ import { createHub } from "./create-hub.ts";
 import { createDispatcher } from "./dispatcher.ts";
 import { createLeader } from "./loops/leader.ts";
 import { createTimetable } from "./loops/timetable.ts";
+import { createDoorbells, type Rung } from "./ring-doorbells.ts";
 import { serve } from "./serve.ts";
 import { version } from "./version.ts";
 
@@ -48,6 +56,12 @@ export interface HubOptions {
   tailnet?: TailnetAccess;
   /** The hub's own node. */
   node: { name: string } & Pick<WorkerOptions, "leaseMs">;
+  /** What to look for on the hub's own machine. */
+  probes?: readonly Probe[];
+  /** Where agents ring. Default: any port of the machine's address in the tailnet. */
+  doorbell?: DoorbellSetting | undefined;
+  /** Finds nodes and this machine in the tailnet. Without one, only this machine's nodes are rung. */
+  resolver?: Resolver | undefined;
 }
 
 /** A hub at work. */
@@ -64,10 +78,17 @@ export interface RunningHub {
  * @throws ListenError when the address or the port cannot be had.
  */
 export async function startHub(
-  { queue, log, node, ...options }: HubOptions,
+  { queue, log, node, resolver, ...options }: HubOptions,
   { signal }: { signal: AbortSignal },
 ): Promise<RunningHub> {
-  const dispatcher = createDispatcher({ queue, log });
+  let bellPort: number | undefined;
+  const doorbells = createDoorbells({
+    ringer: createRinger({ log, ringBack: () => bellPort }),
+    resolver,
+    log,
+  });
+  const ring = (rung: Rung) => (rung.name === node.name ? worker.ring() : doorbells.ring(rung));
+  const dispatcher = createDispatcher({ queue, log, onOffered: ring });
   const placing = createBell();
   const reaping = createBell();
   const pruning = createBell();
@@ -78,13 +99,15 @@ export async function startHub(
     log: log.child({ loop: "lead" }),
   });
   const machine = describeMachine();
+  const prober = createProber(options.probes ?? [], { log: log.child({ part: "probes" }) });
+  const offer = () =>
+    toOffer({
+      machine: { ...machine, capabilities: [...machine.capabilities, "loom-hub"] },
+      declared: [],
+      reports: prober.reports(),
+    });
   const worker = createWorker({
-    node: {
-      name: node.name,
-      capabilities: [...machine.capabilities, "loom-hub"],
-      agentVersion: version,
-      facts: machine.facts,
-    },
+    node: { name: node.name, agentVersion: version, ...offer() },
     queue,
     workflows: options.workflows,
     runner: options.runner,
@@ -94,7 +117,9 @@ export async function startHub(
     onSettled: () => placing.ring(),
   });
   const workflows = new Map(options.workflows.map((workflow) => [workflow.name, workflow]));
-  const onJobsAdded = () => {
+  const onJobsAdded = (pinnedTo: readonly string[] = []) => {
+    // A call to the database earlier than the placing loop, for steps that are pinned.
+    for (const host of pinnedTo) doorbells.ringAgain(host);
     placing.ring();
     // A step that is pinned to this node needs no placing.
     worker.ring();
@@ -103,7 +128,7 @@ export async function startHub(
     queue,
     workflows,
     log: log.child({ loop: "schedule" }),
-    onStarted: onJobsAdded,
+    onStarted: () => onJobsAdded(),
   });
   // One part that cannot go on ends the others: half a hub would look like a whole one.
   const fault = new AbortController();
@@ -120,17 +145,37 @@ export async function startHub(
   });
   const server = await serve(app.fetch, { bind: options.bind, port: options.port, log });
 
+  const bell = await keepDoorbell(
+    {
+      setting: options.doorbell,
+      ownAddress: async () => (await resolver?.self())?.ip,
+      log,
+      onRing: () => {
+        placing.ring();
+        worker.ring();
+      },
+      onOpen({ address, port }) {
+        bellPort = port;
+        worker.report({ tailnetAddress: address, doorbellPort: port });
+      },
+    },
+    { signal: stop },
+  );
   let busyUntil = 0;
+  let hasRung = true;
   const place = async () => {
     const offered = await dispatcher.place();
     if (offered.size > 0) busyUntil = performance.now() + BUSY_FOR_MS;
-    if (offered.has(node.name)) worker.ring();
+  };
+  // Somebody did something: a job that is pinned to its node may be due, and needs no placing.
+  const ringPinned = async () => {
+    if (hasRung) for (const due of await queue.listDoorbells()) ring(due);
   };
   let scheduleMs = 0;
   const leadLoop = (
     name: string,
     round: (epoch: number) => Promise<void>,
-    pause: () => Promise<void>,
+    pause: () => Promise<unknown>,
   ) =>
     repeat(
       {
@@ -138,14 +183,19 @@ export async function startHub(
           const epoch = await leader.whenLeading();
           if (epoch !== undefined) await round(epoch);
         },
-        pause,
+        pause: async () => void (await pause()),
       },
       { signal: stop, log: log.child({ loop: name }) },
     );
   const leading = [
     leader.keep({ signal: stop }),
-    leadLoop("place", place, () =>
-      placing.wait(performance.now() < busyUntil ? PLACE_BUSY_MS : PLACE_MS, stop),
+    leadLoop(
+      "place",
+      async () => void (await Promise.all([place(), ringPinned()])),
+      async () => {
+        const ms = performance.now() < busyUntil ? PLACE_BUSY_MS : PLACE_MS;
+        hasRung = await placing.wait(ms, stop);
+      },
     ),
     leadLoop(
       "reap",
@@ -167,12 +217,17 @@ export async function startHub(
   ];
   // Not when the worker is done too: its steps may go on for a while.
   const resigned = Promise.allSettled(leading).then(() => leader.resign());
-  const loops = [worker.run({ signal: stop }), ...leading, resigned];
+  const loops = [
+    worker.run({ signal: stop }),
+    prober.run({ onChange: () => worker.report(offer()), signal: stop }),
+    ...leading,
+    resigned,
+  ];
   for (const loop of loops) loop.catch((error: unknown) => fault.abort(error));
   stop.addEventListener("abort", () => server.refuse(), { once: true });
 
   const done = (async () => {
-    await Promise.allSettled(loops);
+    await Promise.allSettled([...loops, bell.done]);
     await server.close();
     fault.signal.throwIfAborted();
   })();

@@ -1,5 +1,6 @@
 import {
   JobNotFoundError,
+  NodeNotFoundError,
   QueueAccessError,
   QueueRequestError,
   QueueSchemaError,
@@ -20,6 +21,7 @@ describe("toProblem", () => {
   test.for([
     { error: new UnknownWorkflowError("a", ["b"], []), status: 404, code: "UNKNOWN_WORKFLOW" },
     { error: new RunNotFoundError("a"), status: 404, code: "RUN_NOT_FOUND" },
+    { error: new NodeNotFoundError("a"), status: 404, code: "NODE_NOT_FOUND" },
     { error: new InvalidInputError("a", []), status: 422, code: "INVALID_INPUT" },
     {
       error: new PlanError("no", { workflow: "a", step: "b" }),

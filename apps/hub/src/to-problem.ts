@@ -1,5 +1,6 @@
 import {
   JobNotFoundError,
+  NodeNotFoundError,
   QueueAccessError,
   QueueRequestError,
   QueueSchemaError,
@@ -45,6 +46,10 @@ export function toProblem(error: unknown): Problem {
   }
   if (error instanceof RunNotFoundError) {
     return { title: "Run not found", status: 404, code: error.code, detail: error.message };
+  }
+  if (error instanceof NodeNotFoundError) {
+    const hint = "GET /api/loom/nodes lists those that are known";
+    return { title: "Node not found", status: 404, code: error.code, detail: error.message, hint };
   }
   if (error instanceof JobNotFoundError) {
     return { title: "Job not found", status: 404, code: error.code, detail: error.message };

@@ -20,6 +20,8 @@ describe("readEnv", () => {
       ...GOOD,
       isServiceKey: false,
       LOOM_CAPABILITIES: [],
+      LOOM_PROBE_BINARIES: [],
+      LOOM_PROBE_CREDENTIALS: [],
       LOOM_SLOTS: 1,
       LOOM_LEASE_MS: 45_000,
       LOOM_GRACE_MS: 20_000,
@@ -54,6 +56,22 @@ describe("readEnv", () => {
     expect(readEnv({ ...GOOD, LOOM_CAPABILITIES: list }).LOOM_CAPABILITIES).toEqual(capabilities);
   });
 
+  test("reads where the doorbell is, and what to look for", () => {
+    const env = readEnv({
+      ...GOOD,
+      LOOM_DOORBELL: "100.64.0.7:7421",
+      LOOM_PROBE_BINARIES: "ffmpeg, git",
+      LOOM_PROBE_CREDENTIALS: "returnpro=RETURNPRO_USER+/etc/returnpro.key",
+    });
+    expect(env).toMatchObject({
+      LOOM_DOORBELL: { address: "100.64.0.7", port: 7_421 },
+      LOOM_PROBE_BINARIES: ["ffmpeg", "git"],
+      LOOM_PROBE_CREDENTIALS: [
+        { name: "returnpro", needs: ["RETURNPRO_USER", "/etc/returnpro.key"] },
+      ],
+    });
+  });
+
   test("tells every problem at once, each with its variable", () => {
     const problems = problemsOf({
       SUPABASE_URL: "postgres://db",
@@ -80,6 +98,10 @@ describe("readEnv", () => {
     { POLL_INTERVAL_MS: "49" },
     { LOOM_CAPABILITIES: `a,${"b".repeat(201)}` },
     { SUPABASE_URL: "abc.supabase.co" },
+    { LOOM_DOORBELL: "0.0.0.0:7421" },
+    { LOOM_PROBE_BINARIES: "../ffmpeg" },
+    { LOOM_PROBE_CREDENTIALS: "returnpro" },
+    { LOOM_STATE_DIR: "state" },
   ])("refuses %j", (variables) => {
     expect(problemsOf({ ...GOOD, ...variables })).toEqual([
       expect.stringContaining(`  ${Object.keys(variables)[0]}: `),

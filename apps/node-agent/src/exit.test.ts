@@ -1,4 +1,5 @@
 import {
+  NodeNotFoundError,
   QueueAccessError,
   QueueRequestError,
   QueueSchemaError,
@@ -7,19 +8,26 @@ import {
 import { SupersededError } from "@loom/worker";
 import { describe, expect, test } from "vitest";
 import { EnvError } from "./env.ts";
+import { NoAgentError, PreconditionError, RefusedError, UsageError } from "./errors.ts";
 import { toExit, toLogged } from "./exit.ts";
 
 describe("toExit", () => {
   test.for([
-    { error: new EnvError("bad"), code: 78, says: "bad" },
-    { error: new QueueAccessError("f", "no"), code: 1, says: "LOOM_NODE_KEY" },
-    { error: new QueueSchemaError("f", "no"), code: 1, says: "loom-hub migrate" },
+    { error: new EnvError("bad"), code: 2, says: "bad" },
+    { error: new QueueAccessError("f", "no"), code: 4, says: "LOOM_NODE_KEY" },
+    { error: new QueueSchemaError("f", "no"), code: 5, says: "loom-hub migrate" },
     {
       error: new QueueRequestError("f", { code: "INVALID_ARGUMENT", message: "no" }),
-      code: 1,
+      code: 5,
       says: "loom-agent: f: no",
     },
-    { error: new SupersededError("forge"), code: 1, says: "LOOM_NODE_NAME" },
+    { error: new QueueUnavailableError("f", "network", "no"), code: 8, says: "did not answer" },
+    { error: new UsageError("no command"), code: 2, says: "no command" },
+    { error: new NoAgentError("no agent"), code: 3, says: "no agent" },
+    { error: new NodeNotFoundError("forge"), code: 3, says: "forge" },
+    { error: new RefusedError("QUEUE_ACCESS", "no"), code: 4, says: "LOOM_NODE_KEY" },
+    { error: new PreconditionError("no"), code: 5, says: "no" },
+    { error: new SupersededError("forge"), code: 5, says: "LOOM_NODE_NAME" },
   ])("tells $error.name in a line, with code $code", ({ error, code, says }) => {
     const exit = toExit(error);
     expect(exit).toEqual({ code, message: expect.stringContaining(says) });

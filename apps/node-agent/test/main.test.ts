@@ -1,60 +1,9 @@
-import { once } from "node:events";
-import { createServer, type ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
-import { fileURLToPath } from "node:url";
-import type { Queue } from "@loom/queue";
-import { makePlan, databaseTest as test } from "@loom/queue/testing";
-import { describe, expect, onTestFinished } from "vitest";
+import { databaseTest as test } from "@loom/queue/testing";
+import { describe, expect } from "vitest";
+import { openDoor, startForge, startVisit } from "./forge.ts";
 import { startAgent } from "./program.ts";
-import { visit } from "./workflows/visit.ts";
 
 const STACK = /\n\s+at /;
-
-type Answer = (response: ServerResponse) => void;
-
-/** A server on a port of its own; `visited` resolves with its first request's response. */
-async function openDoor(answer: Answer = () => {}) {
-  const visited = Promise.withResolvers<ServerResponse>();
-  const server = createServer((_request, response) => {
-    visited.resolve(response);
-    answer(response);
-  });
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
-  onTestFinished(() => {
-    server.closeAllConnections();
-    server.close();
-  });
-  const { port } = server.address() as AddressInfo;
-  return { url: `http://127.0.0.1:${port}`, visited: visited.promise };
-}
-
-/** An agent called forge on this database, quick to look for work. */
-async function startForge(
-  database: { url: string; signKey(claims: { role: string; node: string }): Promise<string> },
-  env: Record<string, string> = {},
-) {
-  const agent = startAgent({
-    SUPABASE_URL: database.url,
-    LOOM_NODE_KEY: await database.signKey({ role: "service_role", node: "forge" }),
-    LOOM_NODE_NAME: "forge",
-    LOOM_CAPABILITIES: "has-door",
-    LOOM_WORKFLOWS_DIR: fileURLToPath(new URL("workflows", import.meta.url)),
-    POLL_INTERVAL_MS: "50",
-    ...env,
-  });
-  await agent.said("agent started");
-  return agent;
-}
-
-/** Starts a run whose only step waits for the agent, on the node forge. */
-const startVisit = (queue: Queue, url: string) =>
-  queue.startRun(
-    makePlan([{ step: "ask", host: "forge", requires: ["has-door", "workflow:visit"] }], {
-      workflow: visit.name,
-      input: { url },
-    }),
-  );
 
 describe("loom-agent", () => {
   test("tells what its machine offers, its version and its lease", async ({ database, queue }) => {
@@ -118,7 +67,7 @@ describe("loom-agent", () => {
   test("ends when another agent of its name has started", async ({ database }) => {
     const first = await startForge(database, { LOOM_LEASE_MS: "3000" });
     await startForge(database);
-    expect(await first.exited).toBe(1);
+    expect(await first.exited).toBe(5);
     expect(first.output.at(-1)).toContain("loom-agent: another agent started as forge");
   });
 
@@ -137,7 +86,7 @@ describe("loom-agent", () => {
   test("ends when its key is another node's, saying so without a stack", async ({ database }) => {
     const key = await database.signKey({ role: "service_role", node: "anvil" });
     const agent = await startForge(database, { LOOM_NODE_KEY: key });
-    expect(await agent.exited).toBe(1);
+    expect(await agent.exited).toBe(4);
     const output = agent.output.join("\n");
     expect(output).toMatch(
       /loom-agent: .*this key acts for node anvil, not for forge.*LOOM_NODE_KEY/,
@@ -153,7 +102,7 @@ describe("loom-agent", () => {
         .end(JSON.stringify({ code: "PGRST202", message: "no function" })),
     );
     const agent = startAgent({ SUPABASE_URL: url, LOOM_NODE_KEY: "key", LOOM_NODE_NAME: "forge" });
-    expect(await agent.exited).toBe(1);
+    expect(await agent.exited).toBe(5);
     expect(agent.output.at(-1)).toMatch(/loom-agent: .*Apply the migrations \(loom-hub migrate\)/);
     expect(agent.output.join("\n")).not.toMatch(STACK);
   });
@@ -169,9 +118,9 @@ describe("loom-agent", () => {
     expect(agent.output.join("\n")).not.toContain('"stack"');
   });
 
-  test("tells every problem of its environment, with exit code 78", async () => {
+  test("tells every problem of its environment, with exit code 2", async () => {
     const agent = startAgent({ LOOM_NODE_NAME: "My Node" });
-    expect(await agent.exited).toBe(78);
+    expect(await agent.exited).toBe(2);
     const output = agent.output.join("\n");
     for (const name of ["SUPABASE_URL", "LOOM_NODE_KEY", "LOOM_NODE_NAME"]) {
       expect(output).toContain(`  ${name}: `);
@@ -179,20 +128,22 @@ describe("loom-agent", () => {
     expect(output).not.toMatch(STACK);
   });
 
-  test("refuses a workflow folder that is not there, with exit code 78", async () => {
+  test("refuses a workflow folder that is not there, with exit code 2", async () => {
     const agent = startAgent({
       SUPABASE_URL: "http://127.0.0.1:1",
       LOOM_NODE_KEY: "key",
       LOOM_NODE_NAME: "forge",
       LOOM_WORKFLOWS_DIR: "/nowhere",
     });
-    expect(await agent.exited).toBe(78);
+    expect(await agent.exited).toBe(2);
     expect(agent.output.at(-1)).toContain("LOOM_WORKFLOWS_DIR");
   });
 
   test.for([
     { args: ["--help"], code: 0, says: "usage: loom-agent" },
-    { args: ["start"], code: 64, says: 'takes no arguments, not "start"' },
+    { args: ["begin"], code: 2, says: 'there is no command "begin"' },
+    { args: ["status", "--wait"], code: 2, says: "status takes no --wait" },
+    { args: ["pause", "--for", "soon"], code: 2, says: "is not a duration" },
   ])("answers to $args with exit code $code", async ({ args, code, says }) => {
     const agent = startAgent({}, args);
     expect(await agent.exited).toBe(code);

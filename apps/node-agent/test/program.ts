@@ -1,5 +1,8 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { onTestFinished } from "vitest";
@@ -16,11 +19,24 @@ export interface Agent {
   exited: Promise<number | null>;
 }
 
+/** A state folder of its own, for the length of a test. */
+export function stateDir(): string {
+  const folder = mkdtempSync(path.join(tmpdir(), "loom-agent-"));
+  onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+/** Runs a `loom-agent` to its end. */
+export async function runAgent(env: Record<string, string>, args: string[]) {
+  const { exited, output } = startAgent(env, args);
+  return { code: await exited, output: output.join("\n") };
+}
+
 /** Starts a `loom-agent`; it is killed at the end of the test at the latest. */
 export function startAgent(env: Record<string, string>, args: string[] = []): Agent {
   const child = spawn(process.execPath, ["--conditions=@loom/source", MAIN, ...args], {
     // Nothing of this machine's own settings.
-    env: { PATH: process.env.PATH, ...env },
+    env: { PATH: process.env.PATH, LOOM_STATE_DIR: stateDir(), ...env },
     stdio: ["ignore", "pipe", "pipe"],
   });
   const output: string[] = [];

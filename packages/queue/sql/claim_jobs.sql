@@ -35,6 +35,7 @@ declare
   v_node    text := public.loom_acting_node(p_node);
   v_now     timestamptz := clock_timestamp();
   v_session public.loom_node_sessions;
+  v_status  text;
   v_free    integer;
   v_ids     bigint[];
   v_limited boolean;
@@ -54,11 +55,15 @@ begin
   end if;
 
   if p_seq > v_session.last_claim_seq then
-    select case when node.status = 'active' then node.slots else 0 end
+    select node.status, case when node.status = 'active' then node.slots else 0 end
            - (select count(*) from public.loom_job_queue where claimed_by = v_node and epoch = p_epoch)
-      into v_free
+      into v_status, v_free
       from public.openclaw_instances as node
      where node.name = v_node;
+    if v_status <> 'active' then
+      -- Offers of a hub that did not know yet.
+      perform public.loom_return_offers(v_node, false, format('%s is %s', v_node, v_status));
+    end if;
 
     select coalesce(array_agg(id), '{}'), coalesce(bool_or(concurrency_key is not null), false)
       into v_ids, v_limited

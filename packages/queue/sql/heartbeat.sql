@@ -1,5 +1,6 @@
 -- Renews a node's lease, for all its running jobs at once, and tells it what the
--- hub knows: which jobs it holds, which of them to cancel, and the node's status.
+-- hub knows: which jobs it holds, which of them to cancel, the node's status, and
+-- whether the deadline of a drain has passed. A pause that is over ends here.
 --
 -- The conditional update decides against the reaper: either the heartbeat comes
 -- first and the reaper finds a fresh lease, or the reaper does and this finds 'dead'.
@@ -18,7 +19,7 @@ declare
   v_node    text := public.loom_acting_node(p_node);
   v_now     timestamptz := clock_timestamp();
   v_session public.loom_node_sessions;
-  v_status  text;
+  v_known   public.openclaw_instances;
 begin
   update public.loom_node_sessions
      set heartbeat_at = v_now,
@@ -35,11 +36,20 @@ begin
      set last_heartbeat_at = v_now
    where name = v_node and last_heartbeat_at < v_now - interval '1 minute';
 
-  select status into v_status from public.openclaw_instances where name = v_node;
+  -- Looked at again under the row's lock: somebody may be prolonging the pause.
+  update public.openclaw_instances
+     set status = 'active', status_note = null, status_until = null
+   where name = v_node and status = 'paused' and status_until <= v_now;
+  if found then
+    insert into public.loom_events (type, node, epoch) values ('node.resumed', v_node, p_epoch);
+  end if;
+
+  select * into v_known from public.openclaw_instances where name = v_node;
 
   return (
     select json_build_object(
-             'session', 'live', 'lease_ms', v_session.lease_ms, 'status', v_status,
+             'session', 'live', 'lease_ms', v_session.lease_ms, 'status', v_known.status,
+             'give_back', v_known.status = 'draining' and coalesce(v_known.status_until <= v_now, false),
              'held', coalesce(json_agg(json_build_object('id', id, 'fence', fence) order by id), '[]'),
              'cancel', coalesce(json_agg(id order by id) filter (where cancel_requested_at is not null), '[]'))
       from public.loom_job_queue

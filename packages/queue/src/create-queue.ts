@@ -1,14 +1,27 @@
 import type { SupabaseClient } from "@supabase/supabase-js";
 import { z } from "zod";
 import { apiTokens, type Call } from "./api-token.ts";
-import { JobNotFoundError, QueueSchemaError, RunNotFoundError } from "./errors.ts";
+import {
+  JobNotFoundError,
+  NodeNotFoundError,
+  QueueSchemaError,
+  RunNotFoundError,
+} from "./errors.ts";
 import { queueEvent } from "./event.ts";
 import { claimedJob, job } from "./job.ts";
 import { leadership } from "./leadership.ts";
 import { lists } from "./lists.ts";
 import { logPage } from "./log-chunk.ts";
 import { enqueuedJob, toNewRow } from "./new-job.ts";
-import { heartbeatAnswer, helloAnswer, lostSession, node } from "./node.ts";
+import {
+  doorbell,
+  heartbeatAnswer,
+  helloAnswer,
+  lostSession,
+  type NodeOffer,
+  node,
+  reportAnswer,
+} from "./node.ts";
 import { toPlannedRow } from "./planned-job.ts";
 import type { Queue } from "./queue.ts";
 import { actingTransport } from "./request.ts";
@@ -167,6 +180,21 @@ export function queueOver(
 
     listNodes: () => call("loom_list_nodes", {}, z.array(row(node))),
 
+    listDoorbells: () => call("loom_list_doorbells", {}, z.array(row(doorbell))),
+
+    async setNodeStatus(name, { status, note, forMs }) {
+      const args = {
+        p_node: name,
+        p_status: status,
+        p_note: note === undefined ? null : toStorable(note),
+        p_for_ms: forMs ?? null,
+      };
+      const answers = z.object({ returned: z.int() }).nullable();
+      const set = await call("loom_set_node_status", args, answers);
+      if (!set) throw new NodeNotFoundError(name);
+      return set;
+    },
+
     listWaiting: ({ perKind = 50 } = {}) =>
       call("loom_list_waiting", { p_per_kind: perKind }, waitingJobs),
 
@@ -186,14 +214,17 @@ export function queueOver(
           p_node: report.name,
           p_incarnation: report.incarnation,
           p_lease_ms: report.leaseMs,
-          p_capabilities: report.capabilities,
-          p_slots: report.slots,
           p_agent_version: report.agentVersion ?? null,
-          p_tailnet_address: report.tailnetAddress ?? null,
-          p_doorbell_port: report.doorbellPort ?? null,
-          p_facts: report.facts ?? {},
+          ...toOffer(report),
         },
         row(helloAnswer),
+      ),
+
+    reportNode: ({ node: name, epoch }, report) =>
+      call(
+        "loom_report_node",
+        { p_node: name, p_epoch: epoch, ...toOffer(report) },
+        row(reportAnswer),
       ),
 
     heartbeat: ({ node: name, epoch }) =>
@@ -261,3 +292,11 @@ export function queueOver(
     verify: () => call("loom_verify", {}, z.array(z.string())),
   };
 }
+
+const toOffer = (offer: NodeOffer) => ({
+  p_capabilities: offer.capabilities,
+  p_slots: offer.slots,
+  p_tailnet_address: offer.tailnetAddress ?? null,
+  p_doorbell_port: offer.doorbellPort ?? null,
+  p_facts: offer.facts ?? {},
+});

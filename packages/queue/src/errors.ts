@@ -85,3 +85,13 @@ export class JobNotFoundError extends Error {
     this.jobId = jobId;
   }
 }
+
+export class NodeNotFoundError extends Error {
+  override readonly name = "NodeNotFoundError";
+  readonly code = "NODE_NOT_FOUND";
+  readonly node: string;
+  constructor(node: string) {
+    super(`no agent has ever said hello as ${node}`);
+    this.node = node;
+  }
+}

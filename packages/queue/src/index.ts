@@ -8,6 +8,7 @@ export {
 export { createQueue, queueOver } from "./create-queue.ts";
 export {
   JobNotFoundError,
+  NodeNotFoundError,
   QueueAccessError,
   QueueRequestError,
   QueueSchemaError,
@@ -43,7 +44,18 @@ export {
 export type { LogChunk, LogPage } from "./log-chunk.ts";
 export { migrationScript } from "./migration-script.ts";
 export type { EnqueuedJob, NewJob } from "./new-job.ts";
-export type { HeartbeatAnswer, HelloAnswer, Node, NodeReport, Session } from "./node.ts";
+export type {
+  HeartbeatAnswer,
+  HelloAnswer,
+  Node,
+  NodeDoorbell,
+  NodeOffer,
+  NodeReport,
+  NodeStatus,
+  NodeStatusChange,
+  ReportAnswer,
+  Session,
+} from "./node.ts";
 export type {
   ClaimAnswer,
   Offer,

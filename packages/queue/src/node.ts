@@ -1,6 +1,10 @@
 import { z } from "zod";
 import { instant } from "./row.ts";
 
+/** `active`: takes work. `paused`, `draining`: takes none, and goes on with what it runs. */
+const nodeStatus = z.enum(["active", "paused", "draining"]);
+export type NodeStatus = z.output<typeof nodeStatus>;
+
 /** A machine with an agent, as the database knows it. */
 export const node = z.object({
   name: z.string(),
@@ -11,7 +15,7 @@ export const node = z.object({
   /** Jobs it runs, and offers it has not claimed yet: both take slots. */
   running: z.int(),
   offered: z.int(),
-  status: z.enum(["active", "paused", "draining"]),
+  status: nodeStatus,
   statusNote: z.string().nullable(),
   statusUntil: instant.nullable(),
   /** Its lease is valid by the database's clock. */
@@ -26,19 +30,24 @@ export const node = z.object({
 });
 export type Node = z.output<typeof node>;
 
+/** What a node offers; it may change while its agent runs. */
+export interface NodeOffer {
+  capabilities: readonly string[];
+  slots: number;
+  /** Where its doorbell is. */
+  tailnetAddress?: string | undefined;
+  doorbellPort?: number | undefined;
+  facts?: Readonly<Record<string, unknown>> | undefined;
+}
+
 /** What an agent says about itself when it opens a session. */
-export interface NodeReport {
+export interface NodeReport extends NodeOffer {
   name: string;
   /** One start of one agent: a new UUID each time. */
   incarnation: string;
   /** 3 000 to 3 600 000: how long after its last heartbeat a node may be declared dead. */
   leaseMs: number;
-  capabilities: readonly string[];
-  slots: number;
   agentVersion?: string;
-  tailnetAddress?: string;
-  doorbellPort?: number;
-  facts?: Readonly<Record<string, unknown>>;
 }
 
 export const helloAnswer = z.object({
@@ -49,6 +58,21 @@ export const helloAnswer = z.object({
 });
 export type HelloAnswer = z.output<typeof helloAnswer>;
 
+/** What a node is to be from now on. */
+export interface NodeStatusChange {
+  status: NodeStatus;
+  /** Why, for people; up to 2 000 characters. An active node has none. */
+  note?: string | undefined;
+  /** When a pause ends by itself, or the deadline of a drain; up to a year. */
+  forMs?: number | undefined;
+}
+
+/** Where a node that has something to claim can be rung. */
+export const doorbell = node.pick({ name: true, tailnetAddress: true }).extend({
+  doorbellPort: z.int(),
+});
+export type NodeDoorbell = z.output<typeof doorbell>;
+
 /** `dead`: the lease was lost, say hello again. `superseded`: another agent of this name is newer. */
 const lostSession = z.object({ session: z.enum(["dead", "superseded"]) });
 
@@ -56,7 +80,9 @@ export const heartbeatAnswer = z.discriminatedUnion("session", [
   z.object({
     session: z.literal("live"),
     leaseMs: z.int(),
-    status: z.enum(["active", "paused", "draining"]),
+    status: nodeStatus,
+    /** The deadline of a drain has passed: what still runs is to be given back. */
+    giveBack: z.boolean().optional(),
     /** What the database thinks this node runs. */
     held: z.array(z.object({ id: z.int(), fence: z.int() })),
     /** Ids of held jobs that somebody asked to cancel. */
@@ -71,5 +97,15 @@ export interface Session {
   node: string;
   epoch: number;
 }
+
+export const reportAnswer = z.discriminatedUnion("session", [
+  z.object({
+    session: z.literal("live"),
+    /** Offers that were taken back, to be placed again on what the node offers now. */
+    returned: z.int(),
+  }),
+  lostSession,
+]);
+export type ReportAnswer = z.output<typeof reportAnswer>;
 
 export { lostSession };

@@ -6,7 +6,17 @@ import type { Leadership } from "./leadership.ts";
 import type { Lists } from "./lists.ts";
 import type { LogChunk, LogPage } from "./log-chunk.ts";
 import type { EnqueuedJob, NewJob } from "./new-job.ts";
-import type { HeartbeatAnswer, HelloAnswer, Node, NodeReport, Session } from "./node.ts";
+import type {
+  HeartbeatAnswer,
+  HelloAnswer,
+  Node,
+  NodeDoorbell,
+  NodeOffer,
+  NodeReport,
+  NodeStatusChange,
+  ReportAnswer,
+  Session,
+} from "./node.ts";
 import type { ApiRequest } from "./request.ts";
 import type { Run, StartedRun } from "./run.ts";
 import type { Schedules } from "./schedule.ts";
@@ -166,6 +176,24 @@ export interface Queue extends ApiTokens, Lists, Leadership, Schedules {
   listNodes(): Promise<Node[]>;
 
   /**
+   * The doorbells of nodes that are online and have something to claim, by name.
+   *
+   * @see sql/list_doorbells.sql
+   */
+  listDoorbells(): Promise<NodeDoorbell[]>;
+
+  /**
+   * Pauses a node, drains it, or makes it active again. Its offers are placed elsewhere at once;
+   * what it runs goes on, until the deadline of a drain.
+   *
+   * @returns How many offers were taken back.
+   * @throws NodeNotFoundError
+   * @throws QueueRequestError `INVALID_ARGUMENT`.
+   * @see sql/set_node_status.sql
+   */
+  setNodeStatus(node: string, change: NodeStatusChange): Promise<{ returned: number }>;
+
+  /**
    * Jobs to place next: up to `perKind` (1 to 500, default 50) of each distinct need
    * and priority, so that what nobody can run never hides what somebody could.
    *
@@ -188,6 +216,14 @@ export interface Queue extends ApiTokens, Lists, Leadership, Schedules {
    * @see sql/hello.sql
    */
   hello(report: NodeReport): Promise<HelloAnswer>;
+
+  /**
+   * Says what the node offers from now on. When its capabilities differ from those before, offers
+   * that demand something are placed again.
+   *
+   * @see sql/report_node.sql
+   */
+  reportNode(session: Session, report: NodeOffer): Promise<ReportAnswer>;
 
   /** Renews the lease of all the node's running jobs. @see sql/heartbeat.sql */
   heartbeat(session: Session): Promise<HeartbeatAnswer>;

@@ -4,8 +4,12 @@
  */
 export interface Bell {
   ring(): void;
-  /** Resolves at the next ring, after `ms`, or when the signal aborts. One waiter at a time. */
-  wait(ms: number, signal: AbortSignal): Promise<void>;
+  /**
+   * Waits for the next ring, for `ms`, or until the signal aborts. One waiter at a time.
+   *
+   * @returns Whether it rang.
+   */
+  wait(ms: number, signal: AbortSignal): Promise<boolean>;
 }
 
 export function createBell(): Bell {
@@ -28,7 +32,9 @@ export function createBell(): Bell {
           signal.addEventListener("abort", wake);
         });
       }
+      const hasRung = rung;
       rung = false;
+      return hasRung;
     },
   };
 }

@@ -7,6 +7,7 @@ import { replay } from "./deliver.ts";
 import { CancelledError, LeaseLostError, ShutdownError, SupersededError } from "./errors.ts";
 import { findStep } from "./find-step.ts";
 import { createLeaseClock } from "./lease-clock.ts";
+import { pollDelayMs } from "./poll-delay.ts";
 import { repeat } from "./repeat.ts";
 import type { Progress } from "./run-step.ts";
 import { NodeSession } from "./session.ts";
@@ -42,6 +43,7 @@ export function createWorker(options: WorkerOptions): Worker {
     leaseMs = 45_000,
     heartbeatMs = Math.floor(leaseMs / 3),
     pollMs = 5_000,
+    maxPollMs = 2 * pollMs,
     graceMs = 20_000,
     onSettled = () => {},
     wallClock = Date.now,
@@ -52,16 +54,14 @@ export function createWorker(options: WorkerOptions): Worker {
     );
   }
   const workflows = new Map(options.workflows.map((workflow) => [workflow.name, workflow]));
-  const node = {
-    ...options.node,
-    capabilities: [
-      ...options.node.capabilities,
-      ...options.workflows.flatMap(({ name, version }) => [
-        workflowCapability(name),
-        workflowCapability(name, version),
-      ]),
-    ],
-  };
+  const withWorkflows = (capabilities: readonly string[]) => [
+    ...capabilities,
+    ...options.workflows.flatMap(({ name, version }) => [
+      workflowCapability(name),
+      workflowCapability(name, version),
+    ]),
+  ];
+  let node = { ...options.node, capabilities: withWorkflows(options.node.capabilities) };
   const session = new NodeSession(queue, { ...node, leaseMs, slots: concurrency });
   const bell = createBell();
   const giveUp = new AbortController();
@@ -73,6 +73,7 @@ export function createWorker(options: WorkerOptions): Worker {
   let isReplayed = journal === undefined;
   let nodeStatus: WorkerStatus["nodeStatus"] = null;
   let lastHeartbeatAt: Date | null = null;
+  let inVain = 0;
 
   function start(job: ClaimedJob): Held {
     const stop = new AbortController();
@@ -132,6 +133,7 @@ export function createWorker(options: WorkerOptions): Worker {
       if (answer.held.get(job.id) !== job.fence) {
         stop.abort(new LeaseLostError(job.id, "the database says that it is not held"));
       } else if (answer.cancel.includes(job.id)) stop.abort(new CancelledError());
+      else if (answer.giveBack) stop.abort(new ShutdownError());
     }
     const before = nodeStatus ?? "active";
     nodeStatus = answer.status;
@@ -158,11 +160,16 @@ export function createWorker(options: WorkerOptions): Worker {
     }
     await revalidate();
     const askedAt = clock.now();
-    if (await session.open()) clock.confirm(askedAt);
+    if (await session.open()) {
+      clock.confirm(askedAt);
+      lastHeartbeatAt = new Date(wallClock());
+    }
+    await session.report();
     const isOpenForWork = !isDraining && (nodeStatus ?? "active") === "active";
     const free = isOpenForWork ? concurrency - held.size : 0;
     if (free <= 0) return [];
     const jobs = await session.claim(free);
+    inVain = jobs?.length === 0 ? inVain + 1 : 0;
     if (jobs !== null) return jobs.map(start);
     onSessionLost();
     return [];
@@ -170,6 +177,16 @@ export function createWorker(options: WorkerOptions): Worker {
 
   return {
     ring: () => bell.ring(),
+
+    report({ capabilities, ...rest }) {
+      node = {
+        ...node,
+        ...rest,
+        ...(capabilities && { capabilities: withWorkflows(capabilities) }),
+      };
+      session.change({ ...rest, ...(capabilities && { capabilities: node.capabilities }) });
+      bell.ring();
+    },
 
     async drain() {
       isDraining = true;
@@ -209,7 +226,7 @@ export function createWorker(options: WorkerOptions): Worker {
       const claims = repeat(
         {
           round: async () => void (await claimOnce()),
-          pause: () => bell.wait(pollMs * (0.75 + Math.random() / 2), claiming),
+          pause: () => bell.wait(pollDelayMs(inVain, { pollMs, maxPollMs }), claiming),
         },
         { signal: claiming, log: log.child({ loop: "claim" }) },
       ).catch(onFault);

@@ -11,7 +11,7 @@ import type { Log } from "./log.ts";
  * @throws What `round` throws, unless it is that the database did not answer.
  */
 export async function repeat(
-  { round, pause }: { round: () => Promise<void>; pause: () => Promise<void> },
+  { round, pause }: { round: () => Promise<void>; pause: () => Promise<unknown> },
   { signal, log, maxDelayMs }: { signal: AbortSignal; log: Log; maxDelayMs?: number },
 ): Promise<void> {
   const never = createBell();

@@ -1,12 +1,14 @@
 import { randomUUID } from "node:crypto";
-import type { ClaimedJob, Node, NodeReport, Queue, Session } from "@loom/queue";
+import type { ClaimedJob, NodeOffer, NodeReport, NodeStatus, Queue, Session } from "@loom/queue";
 import { SupersededError } from "./errors.ts";
 
 /** What a heartbeat brought. `lost`: the session ended; nothing that was held is held any more. */
 export type Beat =
   | {
       session: "live";
-      status: Node["status"];
+      status: NodeStatus;
+      /** What is held is to be given back: the deadline of a drain has passed. */
+      giveBack: boolean;
       held: ReadonlyMap<number, number>;
       cancel: readonly number[];
     }
@@ -23,7 +25,9 @@ export type Beat =
  */
 export class NodeSession {
   readonly #queue: Queue;
-  readonly #report: NodeReport;
+  #report: NodeReport;
+  /** What the database was last told of it. */
+  #told: NodeReport | undefined;
   #epoch: number | undefined;
   #seq = 1;
 
@@ -41,13 +45,33 @@ export class NodeSession {
     return this.#epoch !== undefined;
   }
 
-  /** Says hello, unless the session is open. Jobs of older sessions of this node go back. */
+  /**
+   * Says hello, unless the session is open. Jobs of older sessions of this node go back.
+   *
+   * @returns Whether it said hello.
+   */
   async open(): Promise<boolean> {
     if (this.isOpen) return false;
-    const { epoch } = await this.#queue.hello(this.#report);
+    const report = this.#report;
+    const { epoch } = await this.#queue.hello(report);
+    this.#told = report;
     this.#epoch = epoch;
     this.#seq = 1;
     return true;
+  }
+
+  /** Changes what the node offers; the next `report` tells it, or a hello that comes first. */
+  change(offer: Partial<NodeOffer>): void {
+    this.#report = { ...this.#report, ...offer };
+  }
+
+  /** Tells what has changed since the database was last told. */
+  async report(): Promise<void> {
+    const report = this.#report;
+    if (report === this.#told) return;
+    const answer = await this.#queue.reportNode(this.#current(), report);
+    // Otherwise a heartbeat finds the session lost, and the next hello tells everything.
+    if (answer.session === "live") this.#told = report;
   }
 
   /**
@@ -65,7 +89,8 @@ export class NodeSession {
       return { session: "lost" };
     }
     const held = new Map(answer.held.map(({ id, fence }) => [id, fence]));
-    return { session: "live", status: answer.status, held, cancel: answer.cancel };
+    const { status, giveBack = false, cancel } = answer;
+    return { session: "live", status, giveBack, held, cancel };
   }
 
   /**

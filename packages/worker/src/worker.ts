@@ -1,4 +1,4 @@
-import type { ClaimedJob, Node, NodeReport, Queue } from "@loom/queue";
+import type { ClaimedJob, NodeOffer, NodeReport, NodeStatus, Queue } from "@loom/queue";
 import type { AnyWorkflow } from "@loom/workflow";
 import type { Journal } from "./journal.ts";
 import type { Log } from "./log.ts";
@@ -22,8 +22,10 @@ export interface WorkerOptions {
   leaseMs?: number;
   /** Default: a third of the lease. */
   heartbeatMs?: number;
-  /** How often to look for offers unasked. Default 5 000. */
+  /** How often to look for offers unasked, while there was something lately. Default 5 000. */
   pollMs?: number;
+  /** How often to look when there is nothing for long. Default twice `pollMs`. */
+  maxPollMs?: number;
   /** How long running steps may go on when the worker stops. Default 20 000. */
   graceMs?: number;
   /** Called after each settled attempt: a good moment to ring the hub. */
@@ -37,10 +39,10 @@ export interface WorkerStatus {
   /** `none`: not opened yet, or lost and not opened again. */
   session: { state: "open"; epoch: number } | { state: "none" };
   /** The node's status as the hub last told it; null before it did. */
-  nodeStatus: Node["status"] | null;
+  nodeStatus: NodeStatus | null;
   /** It takes no new jobs, because it was asked to drain or to stop. */
   isDraining: boolean;
-  /** When the last heartbeat was answered, by this machine's clock. */
+  /** When the last heartbeat (or hello) was answered, by this machine's clock. */
   lastHeartbeatAt: Date | null;
   jobs: RunningJob[];
 }
@@ -74,6 +76,8 @@ export interface Worker {
   run(options: { signal: AbortSignal; abortSignal?: AbortSignal }): Promise<void>;
   /** Looks for offers now. Harmless at any time. */
   ring(): void;
+  /** Changes what the node offers. The hub is told at once, or as soon as it can be reached. */
+  report(offer: Partial<Omit<NodeOffer, "slots">>): void;
   /** Takes no new jobs until `resume`. Resolves when those that it holds are over. */
   drain(): Promise<void>;
   resume(): void;

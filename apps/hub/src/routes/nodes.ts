@@ -1,8 +1,8 @@
 import { createRoute, z } from "@hono/zod-openapi";
 import { suggestNames } from "@loom/scheduler";
 import { createRouter, type RouteDeps } from "../hub-context.ts";
-import { answer } from "../json-content.ts";
-import { commonProblems, operation } from "../operation.ts";
+import { answer, json } from "../json-content.ts";
+import { actOnceFor, commonProblems, idempotencyHeaders, operation } from "../operation.ts";
 import { ProblemError, problems } from "../problem.ts";
 import { nodeView, toNodeView } from "../views/node.ts";
 
@@ -30,7 +30,42 @@ const get = createRoute({
   },
 });
 
-export function nodeRoutes({ queue }: RouteDeps) {
+const STATUS_OF = { pause: "paused", drain: "draining", resume: "active" } as const;
+
+const steer = createRoute({
+  ...operation("steerNode", "operate"),
+  method: "post",
+  path: "/{name}/{verb}",
+  summary: "Pause or drain a node, or let it take work again",
+  request: {
+    params: z.object({ name: z.string(), verb: z.enum(["pause", "drain", "resume"]) }),
+    headers: idempotencyHeaders,
+    body: {
+      required: false,
+      ...json(
+        z.strictObject({
+          note: z.string().max(2_000).optional().openapi({ description: "Why, for people" }),
+          forMs: z.int().min(0).max(31_536_000_000).optional().openapi({
+            description: "When a pause ends by itself, or the deadline of a drain",
+          }),
+        }),
+      ),
+    },
+  },
+  responses: {
+    200: answer(
+      "The node hears of it with its next heartbeat; its offers are placed elsewhere",
+      z.object({
+        status: z.enum(["active", "paused", "draining"]),
+        returned: z.int().openapi({ description: "Offers that were taken back" }),
+      }),
+    ),
+    ...commonProblems,
+    ...problems(404, 409, 413, 415, 422),
+  },
+});
+
+export function nodeRoutes({ queue, onJobsAdded }: RouteDeps) {
   const app = createRouter();
 
   app.openapi(list, async (c) => {
@@ -48,6 +83,15 @@ export function nodeRoutes({ queue }: RouteDeps) {
         nodes.map((known) => known.name),
       );
     return c.json(toNodeView(node), 200);
+  });
+
+  app.openapi(steer, async (c) => {
+    const { name, verb } = c.req.valid("param");
+    const status = STATUS_OF[verb];
+    const acting = await actOnceFor(c, queue);
+    const set = await acting.setNodeStatus(name, { status, ...c.req.valid("json") });
+    onJobsAdded();
+    return c.json({ status, ...set }, 200);
   });
 
   return app;

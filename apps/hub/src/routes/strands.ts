@@ -135,7 +135,7 @@ export function strandRoutes({ queue, workflows, onJobsAdded }: RouteDeps) {
     const askedBy = c.get("identity").who;
     const acting = await actOnceFor(c, queue);
     const started = toStarted(await acting.startRun(plan, { askedBy, ...(key && { key }) }));
-    onJobsAdded();
+    onJobsAdded(plan.jobs.flatMap(({ host, after }) => (host && after.length === 0 ? [host] : [])));
     return c.json(started, 202, { location: started.links.self });
   });
 

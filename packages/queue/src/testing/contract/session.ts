@@ -174,6 +174,7 @@ export function sessionContract(test: QueueTest): void {
         session: "live",
         leaseMs: 45_000,
         status: "active",
+        giveBack: false,
         held: [{ id: job.id, fence: job.fence }],
         cancel: [],
       });

@@ -1,0 +1,63 @@
+import type { NodeDoorbell } from "@loom/queue";
+import type { Resolver } from "@loom/tailscale-resolver";
+import type { Log, Ringer } from "@loom/worker";
+import { isLoopback } from "./loopback.ts";
+
+/** A node that may have a doorbell. */
+export type Rung = Pick<NodeDoorbell, "name" | "tailnetAddress"> & { doorbellPort: number | null };
+
+/** Rings nodes. */
+export interface Doorbells {
+  ring(node: Rung): void;
+  /** Rings a node where it was rung last; who has not been rung yet, or has moved, does not hear it. */
+  ringAgain(name: string): void;
+}
+
+/**
+ * Rings nodes that have something to claim. Waits for nothing and never fails: who does not
+ * hear it looks by itself.
+ *
+ * An address of the tailnet is rung only when tailscaled says that it is in force and that the
+ * kernel leads there: otherwise the ring would leave by the default route, to a stranger.
+ *
+ * @param deps.resolver - Without one, only nodes of this machine are rung.
+ */
+export function createDoorbells({
+  ringer,
+  resolver,
+  log,
+}: {
+  ringer: Ringer;
+  resolver: Resolver | undefined;
+  log: Log;
+}): Doorbells {
+  const known = new Map<string, Rung>();
+
+  async function addressOf({ name, tailnetAddress }: Rung): Promise<string | undefined> {
+    if (tailnetAddress !== null && isLoopback(tailnetAddress)) return tailnetAddress;
+    // A node may be called otherwise than its machine: its own word for the address comes first.
+    const found = await resolver?.resolve(tailnetAddress ?? name);
+    return found?.via === "direct" ? found.ip : undefined;
+  }
+
+  async function ringOne(node: Rung): Promise<void> {
+    if (node.doorbellPort === null) return;
+    const address = await addressOf(node);
+    if (address !== undefined) ringer.ring({ address, port: node.doorbellPort });
+  }
+
+  function ring(node: Rung): void {
+    known.set(node.name, node);
+    ringOne(node).catch((error: unknown) => {
+      log.debug({ node: node.name, err: error }, "node could not be resolved: not rung");
+    });
+  }
+
+  return {
+    ring,
+    ringAgain(name) {
+      const node = known.get(name);
+      if (node) ring(node);
+    },
+  };
+}

@@ -1,0 +1,17 @@
+// A graphile-worker that tells its parent when a task began. Its argument: a connection string.
+import { Logger, type Runner, run } from "graphile-worker";
+
+const [connectionString = ""] = process.argv.slice(2);
+const runner: Runner = await run({
+  connectionString,
+  concurrency: 1,
+  // LISTEN only: what is not heard would show as a minute.
+  pollInterval: 60_000,
+  noHandleSignals: true,
+  logger: new Logger(() => () => {}),
+  taskList: {
+    tell: async () => void process.send?.({ began: String(process.hrtime.bigint()) }),
+  },
+});
+process.send?.({ ready: true });
+await runner.promise;

@@ -1,0 +1,172 @@
+// From the hub's first write to the first line of the step on another node, on an idle system:
+// by doorbell, by polling alone, and for comparison by the LISTEN of graphile-worker.
+import type { ChildProcess } from "node:child_process";
+import { once } from "node:events";
+import { setTimeout as sleep } from "node:timers/promises";
+import { parseArgs } from "node:util";
+import { startHub } from "@loom/hub";
+import { createQueue, type Queue } from "@loom/queue";
+import { planRun } from "@loom/scheduler";
+import { createInlineRunner } from "@loom/worker";
+import { createClient } from "@supabase/supabase-js";
+import { Logger, makeWorkerUtils } from "graphile-worker";
+import { describeRun } from "../machine.ts";
+import { percentile } from "../percentile.ts";
+import { quiet } from "../quiet.ts";
+import { release, startProcess } from "../start-process.ts";
+import { toTable } from "../table.ts";
+import { toPinned, toPlaced, workflows } from "./workflow.ts";
+
+const { values } = parseArgs({
+  options: {
+    jobs: { type: "string", default: "1000" },
+    /** Between the end of one job and the next. */
+    "gap-ms": { type: "string", default: "20" },
+    /** Nodes that poll, each at its own pace, so that a thousand waits take a minute or two. */
+    "polling-nodes": { type: "string", default: "100" },
+  },
+});
+const jobs = Number(values.jobs);
+const gapMs = Number(values["gap-ms"]);
+const pollingNodes = Number(values["polling-nodes"]);
+const TOKEN = "a-token-for-the-benchmark";
+
+const { child: databaseProcess, said: database } = await startProcess<{
+  url: string;
+  serviceKey: string;
+  databaseUrl: string;
+}>("database.ts");
+const real = createQueue({
+  client: createClient(database.url, database.serviceKey, { auth: { persistSession: false } }),
+});
+let writtenAt = 0n;
+const queue: Queue = {
+  ...real,
+  startRun: (...args) => {
+    writtenAt = process.hrtime.bigint();
+    return real.startRun(...args);
+  },
+};
+const stop = new AbortController();
+const hub = await startHub(
+  {
+    queue,
+    workflows,
+    runner: createInlineRunner(),
+    log: quiet,
+    token: TOKEN,
+    bind: "127.0.0.1",
+    port: 0,
+    node: { name: "oracle" },
+    doorbell: { address: "127.0.0.1", port: 0 },
+  },
+  { signal: stop.signal },
+);
+
+const startedAt = async (runId: string): Promise<bigint> => {
+  const [job] = (await real.getRun(runId)).jobs;
+  if (job?.state !== "succeeded") throw new Error(`the job is ${job?.state}`);
+  return BigInt(String(job.result));
+};
+
+async function byDoorbell(workflow: string, agent: ChildProcess): Promise<number> {
+  const settled = once(agent, "message");
+  const answer = await fetch(`${hub.url}/api/loom/strands/${workflow}/run`, {
+    method: "POST",
+    headers: { authorization: `Bearer ${TOKEN}` },
+  });
+  const { runId } = (await answer.json()) as { runId: string };
+  await settled;
+  return Number((await startedAt(runId)) - writtenAt) / 1e6;
+}
+
+const nodes = async (names: readonly string[], doorbell: boolean): Promise<ChildProcess> => {
+  const settings = JSON.stringify({ nodes: names, doorbell });
+  const args = [database.url, database.serviceKey, settings];
+  return (await startProcess("doorbell/agent.ts", ...args)).child;
+};
+
+const utils = await makeWorkerUtils({
+  connectionString: database.databaseUrl,
+  logger: new Logger(() => () => {}),
+});
+await utils.migrate();
+const { child: listener } = await startProcess("doorbell/listener.ts", database.databaseUrl);
+
+async function byListen(): Promise<number> {
+  const began = once(listener, "message") as Promise<[{ began: string }]>;
+  const at = process.hrtime.bigint();
+  await utils.addJob("tell", {});
+  const [message] = await began;
+  return Number(BigInt(message.began) - at) / 1e6;
+}
+
+/** One node, one job at a time, each at a random moment of its pace. */
+async function byPolling(agent: ChildProcess, node: string, count: number): Promise<number[]> {
+  const waits: number[] = [];
+  for (let done = 0; done < count; done += 1) {
+    await sleep(Math.random() * 5_000);
+    const settled = new Promise<void>((resolve) => {
+      const onMessage = (message: unknown) => {
+        if ((message as { settled?: string }).settled !== node) return;
+        agent.off("message", onMessage);
+        resolve();
+      };
+      agent.on("message", onMessage);
+    });
+    const at = process.hrtime.bigint();
+    const plan = planRun(toPinned);
+    const { runId } = await real.startRun({
+      ...plan,
+      jobs: plan.jobs.map((job) => ({ ...job, host: node })),
+    });
+    await settled;
+    waits.push(Number((await startedAt(runId)) - at) / 1e6);
+  }
+  return waits;
+}
+
+const forge = await nodes(["forge"], true);
+const waits: Record<string, number[]> = { pinned: [], placed: [], listen: [], polling: [] };
+// In turns: what disturbs the machine disturbs all three.
+for (let done = 0; done < jobs; done += 1) {
+  waits.pinned?.push(await byDoorbell(toPinned.name, forge));
+  await sleep(gapMs);
+  waits.listen?.push(await byListen());
+  await sleep(gapMs);
+  waits.placed?.push(await byDoorbell(toPlaced.name, forge));
+  await sleep(gapMs);
+}
+forge.kill();
+listener.kill();
+
+const names = Array.from({ length: pollingNodes }, (_, index) => `poller-${index}`);
+const pollers = await nodes(names, false);
+pollers.setMaxListeners(names.length + 10);
+const each = Math.ceil(jobs / names.length);
+waits.polling = (await Promise.all(names.map((name) => byPolling(pollers, name, each)))).flat();
+pollers.kill();
+
+const row = (title: string, of: readonly number[] = []): string[] => [
+  title,
+  String(of.length),
+  percentile(of, 0.5),
+  percentile(of, 0.99),
+];
+console.log(
+  toTable(
+    ["way", "jobs", "p50 ms", "p99 ms"],
+    [
+      row("doorbell, the step names its node", waits.pinned),
+      row("doorbell, the hub chooses the node", waits.placed),
+      row("graphile-worker 0.18.0, LISTEN on a direct connection", waits.listen),
+      row(`polling alone, ${names.length} nodes at their default pace`, waits.polling),
+    ],
+  ),
+);
+console.log(`\n${describeRun("npm run bench -- doorbell")}`);
+
+stop.abort();
+await hub.done;
+await utils.release();
+await release(databaseProcess);

@@ -1,0 +1,12 @@
+/** Where a doorbell is. */
+export interface BellAddress {
+  /** IP address in the tailnet, or a loopback one. */
+  address: string;
+  port: number;
+}
+
+/** What a ring is: a request that says nothing, except perhaps where to ring back. */
+export const BELL_PATH = "/bell";
+
+// A header and not a body: no web page can make a browser send it without asking first.
+export const RING_BACK_HEADER = "loom-ring-back";
