@@ -15,12 +15,10 @@ export const traceRequests =
     return tracing.span(c.req.method, { parent, attributes: { requestId } }, async (span) => {
       c.set("traceparent", span.traceparent);
       await next();
+      span.set({ "http.request.method": c.req.method, "http.response.status_code": c.res.status });
+      // Who was refused did not come to ask anything.
       const action = c.get("action");
-      span.set({
-        "http.request.method": c.req.method,
-        "http.response.status_code": c.res.status,
-        ...(action !== undefined && { "loom.action": action }),
-      });
+      if (action !== undefined) span.rename(`${c.req.method} ${action}`);
     });
   };
 

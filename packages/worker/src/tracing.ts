@@ -6,6 +6,7 @@ export interface Span {
   readonly traceparent: string | null;
   /** Says more of it, as that becomes known. */
   set(attributes: Attributes): void;
+  rename(name: string): void;
 }
 
 export type Attributes = Readonly<Record<string, string | number>>;
@@ -32,7 +33,7 @@ export interface Tracing {
 
 /** Passes on what it is given, and writes nothing. */
 export const untraced: Tracing = {
-  span: (_name, { parent }, work) => work({ traceparent: parent, set() {} }),
+  span: (_name, { parent }, work) => work({ traceparent: parent, set() {}, rename() {} }),
   within: (_traceparent, work) => work(),
 };
 
@@ -70,7 +71,11 @@ function traceOver({ context, trace, ROOT_CONTEXT, SpanStatusCode }: typeof Api)
       const traceparent = toTraceparent(span.spanContext()) ?? parent;
       try {
         return await context.with(trace.setSpan(outer, span), () =>
-          work({ traceparent, set: (more) => void span.setAttributes(more) }),
+          work({
+            traceparent,
+            set: (more) => void span.setAttributes(more),
+            rename: (better) => void span.updateName(better),
+          }),
         );
       } catch (error) {
         span.recordException(error as Error);

@@ -176,6 +176,7 @@ export function jobRoutes({ queue, workflows, feed, onJobsAdded }: RouteDeps) {
       .jobs.map((job) => ({ ...planJob(job, workflows), ...traceOf(c) }));
     const added = await (await actOnceFor(c, queue)).enqueue(jobs);
     onJobsAdded();
+    c.set("made", { jobIds: added.map(({ id }) => id) });
     return c.json({ jobs: added }, 202);
   });
 

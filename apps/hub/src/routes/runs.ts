@@ -158,6 +158,7 @@ export function runRoutes({ queue, workflows, feed, onJobsAdded }: RouteDeps) {
     const acting = await actOnceFor(c, queue);
     const started = toStarted(await acting.retryRun(id, { ...what, ...(version && { version }) }));
     onJobsAdded();
+    c.set("made", { runId: started.runId });
     return c.json(started, 202, { location: started.links.self });
   });
 
@@ -171,6 +172,7 @@ export function runRoutes({ queue, workflows, feed, onJobsAdded }: RouteDeps) {
       await acting.startRun(plan, { askedBy, trigger: "manual", retryOf: old.id, ...traceOf(c) }),
     );
     onJobsAdded();
+    c.set("made", { runId: started.runId });
     return c.json(started, 202, { location: started.links.self });
   });
 

@@ -139,6 +139,7 @@ export function strandRoutes({ queue, workflows, onJobsAdded }: RouteDeps) {
       await acting.startRun(plan, { askedBy, ...(key && { key }), ...traceOf(c) }),
     );
     onJobsAdded(plan.jobs.flatMap(({ host, after }) => (host && after.length === 0 ? [host] : [])));
+    c.set("made", { runId: started.runId });
     return c.json(started, 202, { location: started.links.self });
   });
 
