@@ -141,6 +141,7 @@ export async function startHub(
     workflows,
     log: log.child({ loop: "schedule" }),
     onStarted: () => onJobsAdded(),
+    onDecided: (slot) => metrics.slots.inc(slot),
   });
   // One part that cannot go on ends the others: half a hub would look like a whole one.
   const fault = new AbortController();

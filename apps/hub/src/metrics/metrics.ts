@@ -43,6 +43,10 @@ export function createMetrics() {
       labels: ["method", "route", "status"],
       buckets: ANSWERS,
     }),
+    slots: counter("loom_schedule_slots_total", "Slots that this hub, leading, gave an outcome", [
+      "schedule",
+      "outcome",
+    ]),
     rings: counter("loom_doorbell_rings_total", "Nodes rung", ["result"]),
     streams: gauge("loom_event_listeners", "Streams of events that are open"),
 
