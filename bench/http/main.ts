@@ -70,7 +70,7 @@ await programs.stop();
 const report = `# Answers of a hub
 
 ${connections} connections for ${duration} s each; ${RUNS} runs of four steps were there before. Hub, PostgREST, Postgres and autocannon share
-the machine. The hub's memory was ${toFigure(before)} MiB before.
+the machine; the programs run from their TypeScript sources. The hub's memory was ${toFigure(before)} MiB before.
 
 ${toTable(["", "a second", "p50, ms", "p99, ms", "not answered well", "hub's memory, MiB"], rows)}
 
