@@ -9,7 +9,7 @@ export interface Span {
   rename(name: string): void;
 }
 
-export type Attributes = Readonly<Record<string, string | number>>;
+type Attributes = Readonly<Record<string, string | number>>;
 
 export interface SpanOptions {
   /** The traceparent of what it is a part of; null begins a trace. */
