@@ -5,6 +5,7 @@ import { jsonValue } from "../json-value.ts";
 import { actOnceFor, commonProblems, idempotencyHeaders, operation } from "../operation.ts";
 import { planJob } from "../plan-job.ts";
 import { ProblemError, problems } from "../problem.ts";
+import { traceOf } from "../trace-requests.ts";
 import {
   jobParams,
   jobState,
@@ -170,9 +171,12 @@ export function jobRoutes({ queue, workflows, feed, onJobsAdded }: RouteDeps) {
   );
 
   app.openapi(add, async (c) => {
-    const jobs = c.req.valid("json").jobs.map((job) => planJob(job, workflows));
+    const jobs = c.req
+      .valid("json")
+      .jobs.map((job) => ({ ...planJob(job, workflows), ...traceOf(c) }));
     const added = await (await actOnceFor(c, queue)).enqueue(jobs);
     onJobsAdded();
+    c.set("made", { jobIds: added.map(({ id }) => id) });
     return c.json({ jobs: added }, 202);
   });
 
