@@ -29,6 +29,7 @@ import { settleContract } from "./contract/settle.ts";
 import { settleBatchContract } from "./contract/settle-batch.ts";
 import { verifyContract } from "./contract/verify.ts";
 import { waitingContract } from "./contract/waiting.ts";
+import { weighingContract } from "./contract/weighing.ts";
 import type { QueueTest } from "./queue-test.ts";
 
 /**
@@ -45,6 +46,7 @@ export function describeQueue(name: string, test: QueueTest): void {
     runContract(test);
     enqueueContract(test);
     waitingContract(test);
+    weighingContract(test);
     placeContract(test);
     claimContract(test);
     concurrencyContract(test);
