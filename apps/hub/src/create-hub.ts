@@ -17,6 +17,7 @@ import type { HubEnv, RouteDeps } from "./hub-context.ts";
 import { ProblemError, respondProblem } from "./problem.ts";
 import { referenceRoutes } from "./reference/routes.ts";
 import { auditRoutes } from "./routes/audit.ts";
+import { explainRoutes } from "./routes/explain.ts";
 import { healthRoutes } from "./routes/health.ts";
 import { jobRoutes } from "./routes/jobs.ts";
 import { nodeRoutes } from "./routes/nodes.ts";
@@ -46,6 +47,8 @@ export interface HubDeps {
   hosts?: readonly string[];
   /** Lets the tailnet's people and machines in without a token. */
   tailnet?: TailnetAccess;
+  /** The node that is preferred for steps that neither require nor prefer anything. */
+  defaultHost?: string | undefined;
   /** Of one credential; default 100 a second, and 600 at once. */
   rateLimit?: RateLimit;
   /** Of streams that are open at once; default 1000. */
@@ -64,6 +67,7 @@ export function createHub(deps: HubDeps): OpenAPIHono<HubEnv> {
     queue,
     workflows,
     log,
+    defaultHost: deps.defaultHost,
     tokens: createTokenMemory((digest) => queue.findToken(digest)),
     feed,
     onJobsAdded() {
@@ -93,6 +97,7 @@ export function createHub(deps: HubDeps): OpenAPIHono<HubEnv> {
   app.route("/api/loom/strands", strandRoutes(route));
   app.route("/api/loom/runs", runRoutes(route));
   app.route("/api/loom/jobs", jobRoutes(route));
+  app.route("/api/loom/explain", explainRoutes(route));
   app.route("/api/loom/nodes", nodeRoutes(route));
   app.route("/api/loom/schedules", scheduleRoutes(route));
   const gate = createStreamGate({ limit: deps.maxStreams ?? MAX_STREAMS, stopping });

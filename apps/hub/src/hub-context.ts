@@ -24,6 +24,8 @@ export interface RouteDeps {
   queue: Queue;
   workflows: ReadonlyMap<string, AnyWorkflow>;
   log: Log;
+  /** The node that is preferred for steps that neither require nor prefer anything. */
+  defaultHost: string | undefined;
   tokens: TokenMemory;
   feed: EventFeed;
   /** Called when there may be something to place, or to claim: by these nodes, where steps are pinned. */

@@ -118,6 +118,7 @@ async function start(): Promise<void> {
       bind: env.LOOM_BIND,
       port: env.PORT,
       hosts: env.LOOM_HOSTS,
+      defaultHost: env.LOOM_DEFAULT_HOST,
       ...(tailnetAccess && { tailnet: tailnetAccess }),
       node: { name: env.LOOM_NODE_NAME ?? (await nodeName()), leaseMs: env.LOOM_LEASE_MS },
       doorbell: env.LOOM_DOORBELL,

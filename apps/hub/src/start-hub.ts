@@ -52,6 +52,8 @@ export interface HubOptions {
   port: number;
   /** Further names by which the hub may be asked for; its node's name is one anyway. */
   hosts?: readonly string[];
+  /** The node that is preferred for steps that neither require nor prefer anything. */
+  defaultHost?: string | undefined;
   /** Lets the tailnet's people and machines in without a token. */
   tailnet?: TailnetAccess;
   /** The hub's own node. */
@@ -139,6 +141,7 @@ export async function startHub(
     log,
     token: options.token,
     hosts: [node.name, ...(options.hosts ?? [])],
+    defaultHost: options.defaultHost,
     ...(options.tailnet && { tailnet: options.tailnet }),
     stopping: stop,
     onJobsAdded,

@@ -77,7 +77,7 @@ describe("every operation", () => {
     const { ask, seen } = createAsker(app, document, operations);
 
     // Something of every kind to ask for.
-    const session = await sayHello(queue, "forge", { capabilities: ["has-gpu"] });
+    const session = await sayHello(queue, "forge", { capabilities: ["has-gpu", "loom-hub"] });
     const { runId: running } = await ask("startRun", {
       at: "train",
       body: { input: { notes: "x" }, key: "k" },
@@ -85,7 +85,11 @@ describe("every operation", () => {
     await ask("startRun", { at: "train", body: { key: "k" } });
     const { runId: done } = await ask("startRun", { at: "hello" });
     await runAll(queue, session);
-    const { runId: open } = await ask("startRun", { at: "pinned" });
+    const { runId: open } = await ask("startRun", {
+      at: "pinned",
+      body: { allowUnsatisfiable: true },
+    });
+    await ask("startRun", { at: "pinned" });
     await ask("addJobs", { body: { jobs: [{ workflow: "hello", step: "greet", host: "forge" }] } });
     const [job] = await claim(queue, session, 100);
     const own = job?.id ?? 0;
@@ -119,6 +123,11 @@ describe("every operation", () => {
     }
     for (let id = 1; id <= waiting; id += 1) await ask("getJob", { at: id });
     await ask("getJobLog", { at: own });
+    for (let id = 1; id <= waiting; id += 1) await ask("explainJob", { at: id });
+    await ask("explainJob", { at: own, query: "?node=forge" });
+    await ask("explain", {
+      body: { requires: ["has-gpus"], prefers: [{ clause: "ssd", weight: 1 }] },
+    });
     await ask("cancelJob", { at: own });
     await ask("cancelJob", { at: waiting });
     await ask("redriveJob", { at: waiting });
@@ -165,7 +174,14 @@ describe("every operation", () => {
     for (const id of ["getRun", "cancelRun", "retryRun", "rerunRun", "streamRunEvents"]) {
       await ask(id, { at: NOBODY });
     }
-    for (const id of ["getJob", "cancelJob", "redriveJob", "getJobLog", "streamJobLog"]) {
+    for (const id of [
+      "getJob",
+      "cancelJob",
+      "redriveJob",
+      "explainJob",
+      "getJobLog",
+      "streamJobLog",
+    ]) {
       await ask(id, { at: 999_999 });
       await ask(id, { at: "x" });
     }
@@ -186,6 +202,7 @@ describe("every operation", () => {
       { id: "retryRun", at: String(done) },
       { id: "rerunRun", at: String(done) },
       { id: "addJobs" },
+      { id: "explain" },
       { id: "createToken" },
     ]) {
       await ask(id, { ...(at && { at }), raw: "{" });

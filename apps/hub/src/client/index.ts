@@ -11,13 +11,18 @@ export type { StreamEvent, StreamOptions } from "./event-source.ts";
 export { HubError } from "./hub-error.ts";
 export type { CallOptions, ChangeOptions, HubClientOptions } from "./request.ts";
 export type {
+  AddedJob,
   AuditEntry,
   Event,
+  Explanation,
   Job,
+  JobExplanation,
   JobSummary,
   Log,
   Node,
   Page,
+  PlannedRun,
+  PlanVerdict,
   Problem,
   Run,
   RunSummary,
@@ -26,6 +31,7 @@ export type {
   Scope,
   Session,
   StartedRun,
+  StepVerdict,
   Strand,
   StrandSummary,
   Token,
