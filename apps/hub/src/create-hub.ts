@@ -14,12 +14,15 @@ import { createTokenMemory } from "./access/token-memory.ts";
 import { createEventFeed } from "./events/event-feed.ts";
 import { createStreamGate } from "./events/event-stream.ts";
 import type { HubEnv, RouteDeps } from "./hub-context.ts";
+import type { Mesh } from "./mesh/mesh.ts";
 import { ProblemError, respondProblem } from "./problem.ts";
 import { referenceRoutes } from "./reference/routes.ts";
 import { auditRoutes } from "./routes/audit.ts";
+import { doctorRoutes } from "./routes/doctor.ts";
 import { explainRoutes } from "./routes/explain.ts";
 import { healthRoutes } from "./routes/health.ts";
 import { jobRoutes } from "./routes/jobs.ts";
+import { meshRoutes } from "./routes/mesh.ts";
 import { nodeRoutes } from "./routes/nodes.ts";
 import { runRoutes } from "./routes/runs.ts";
 import { scheduleRoutes } from "./routes/schedules.ts";
@@ -49,6 +52,8 @@ export interface HubDeps {
   tailnet?: TailnetAccess;
   /** The node that is preferred for steps that neither require nor prefer anything. */
   defaultHost?: string | undefined;
+  /** The tailnet that the hub is in. Without it, nothing is said of ways between machines. */
+  mesh?: Mesh | undefined;
   /** Of one credential; default 100 a second, and 600 at once. */
   rateLimit?: RateLimit;
   /** Of streams that are open at once; default 1000. */
@@ -68,6 +73,7 @@ export function createHub(deps: HubDeps): OpenAPIHono<HubEnv> {
     workflows,
     log,
     defaultHost: deps.defaultHost,
+    mesh: deps.mesh,
     tokens: createTokenMemory((digest) => queue.findToken(digest)),
     feed,
     onJobsAdded() {
@@ -98,6 +104,8 @@ export function createHub(deps: HubDeps): OpenAPIHono<HubEnv> {
   app.route("/api/loom/runs", runRoutes(route));
   app.route("/api/loom/jobs", jobRoutes(route));
   app.route("/api/loom/explain", explainRoutes(route));
+  app.route("/api/loom/doctor", doctorRoutes(route));
+  app.route("/api/loom/mesh", meshRoutes(route));
   app.route("/api/loom/nodes", nodeRoutes(route));
   app.route("/api/loom/schedules", scheduleRoutes(route));
   const gate = createStreamGate({ limit: deps.maxStreams ?? MAX_STREAMS, stopping });

@@ -7,6 +7,7 @@ import type { Identity } from "./access/identity.ts";
 import type { TokenMemory } from "./access/token-memory.ts";
 import type { EventFeed } from "./events/event-feed.ts";
 import { invalidRequest } from "./invalid-request.ts";
+import type { Mesh } from "./mesh/mesh.ts";
 
 /** What middleware leaves for handlers. */
 export interface HubEnv {
@@ -26,6 +27,8 @@ export interface RouteDeps {
   log: Log;
   /** The node that is preferred for steps that neither require nor prefer anything. */
   defaultHost: string | undefined;
+  /** The tailnet that the hub is in, where it is asked. */
+  mesh: Mesh | undefined;
   tokens: TokenMemory;
   feed: EventFeed;
   /** Called when there may be something to place, or to claim: by these nodes, where steps are pinned. */

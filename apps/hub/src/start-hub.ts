@@ -22,6 +22,7 @@ import { createHub } from "./create-hub.ts";
 import { createDispatcher } from "./dispatcher.ts";
 import { createLeader } from "./loops/leader.ts";
 import { createTimetable } from "./loops/timetable.ts";
+import type { Mesh } from "./mesh/mesh.ts";
 import { createDoorbells, type Rung } from "./ring-doorbells.ts";
 import { serve } from "./serve.ts";
 import { version } from "./version.ts";
@@ -54,6 +55,8 @@ export interface HubOptions {
   hosts?: readonly string[];
   /** The node that is preferred for steps that neither require nor prefer anything. */
   defaultHost?: string | undefined;
+  /** The tailnet that the hub is in. */
+  mesh?: Mesh;
   /** Lets the tailnet's people and machines in without a token. */
   tailnet?: TailnetAccess;
   /** The hub's own node. */
@@ -142,6 +145,7 @@ export async function startHub(
     token: options.token,
     hosts: [node.name, ...(options.hosts ?? [])],
     defaultHost: options.defaultHost,
+    mesh: options.mesh,
     ...(options.tailnet && { tailnet: options.tailnet }),
     stopping: stop,
     onJobsAdded,

@@ -132,6 +132,9 @@ describe("every operation", () => {
     await ask("cancelJob", { at: waiting });
     await ask("redriveJob", { at: waiting });
     await ask("listNodes");
+    await ask("getDoctor");
+    await ask("getMesh", { query: "?ping=true" });
+    await ask("getMesh", { query: "?ping=1" });
     await ask("getNode", { at: "forge" });
     await ask("streamEvents");
     await ask("streamRunEvents", { at: String(done) });

@@ -8,12 +8,14 @@ import {
 import type {
   AddedJob,
   AuditEntry,
+  Diagnosis,
   Event,
   Explanation,
   Job,
   JobExplanation,
   JobSummary,
   Log,
+  Mesh,
   Node,
   Page,
   PlannedRun,
@@ -192,6 +194,11 @@ export function createHubClient(options: HubClientOptions) {
       stream: StreamOptions = {},
     ): AsyncGenerator<StreamEvent<Log>, void> =>
       followStream(ask, at("jobs", id, "logs", "stream"), stream),
+
+    getDoctor: (call?: CallOptions) => read<Diagnosis>("doctor", {}, call),
+    /** Pinging takes up to 20 s. */
+    getMesh: (query: { ping?: boolean } = {}, call?: CallOptions) =>
+      read<Mesh>("mesh", query, call),
 
     listAudit: (query: PageQuery = {}, call?: CallOptions) =>
       read<Page<AuditEntry>>("audit", query, call),

@@ -1,9 +1,11 @@
 import type { z } from "@hono/zod-openapi";
+import type { Diagnosis } from "../views/doctor.ts";
 import type { eventView } from "../views/event.ts";
 import type { ExplanationView } from "../views/explanation.ts";
 import type { jobSummaryView, jobView } from "../views/job.ts";
 import type { JobExplanation } from "../views/job-explanation.ts";
 import type { logView } from "../views/log.ts";
+import type { MeshView } from "../views/mesh.ts";
 import type { nodeView } from "../views/node.ts";
 import type { requestView } from "../views/request.ts";
 import type { runView } from "../views/run.ts";
@@ -44,7 +46,8 @@ export type AuditEntry = z.output<typeof requestView>;
 export type Event = z.output<typeof eventView>;
 
 export type Explanation = ExplanationView;
-export type { JobExplanation };
+export type { Diagnosis, JobExplanation };
+export type Mesh = MeshView;
 
 /** A page of a list; `next` is the `cursor` of the following one, null on the last. */
 export interface Page<Item> {
