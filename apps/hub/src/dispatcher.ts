@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from "node:util";
-import type { Offer, Queue, Refusal, WaitingJob } from "@loom/queue";
+import type { Node, Offer, Queue, Refusal, WaitingJob } from "@loom/queue";
 import { type Placement, place } from "@loom/scheduler";
 import type { Log } from "@loom/worker";
 import { weighJob, weighNode } from "./explain/weigh.ts";
