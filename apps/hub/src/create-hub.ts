@@ -17,6 +17,7 @@ import type { HubEnv, RouteDeps } from "./hub-context.ts";
 import type { Mesh } from "./mesh/mesh.ts";
 import { ProblemError, respondProblem } from "./problem.ts";
 import { referenceRoutes } from "./reference/routes.ts";
+import type { Doorbells } from "./ring-doorbells.ts";
 import { auditRoutes } from "./routes/audit.ts";
 import { doctorRoutes } from "./routes/doctor.ts";
 import { explainRoutes } from "./routes/explain.ts";
@@ -50,10 +51,14 @@ export interface HubDeps {
   hosts?: readonly string[];
   /** Lets the tailnet's people and machines in without a token. */
   tailnet?: TailnetAccess;
+  /** The hub's own node, where it has one. */
+  node?: string | undefined;
   /** The node that is preferred for steps that neither require nor prefer anything. */
   defaultHost?: string | undefined;
   /** The tailnet that the hub is in. Without it, nothing is said of ways between machines. */
   mesh?: Mesh | undefined;
+  /** Rings a node's doorbell and waits for its answer. */
+  tryRing?: Doorbells["tryRing"] | undefined;
   /** Of one credential; default 100 a second, and 600 at once. */
   rateLimit?: RateLimit;
   /** Of streams that are open at once; default 1000. */
@@ -72,8 +77,10 @@ export function createHub(deps: HubDeps): OpenAPIHono<HubEnv> {
     queue,
     workflows,
     log,
+    node: deps.node,
     defaultHost: deps.defaultHost,
     mesh: deps.mesh,
+    tryRing: deps.tryRing,
     tokens: createTokenMemory((digest) => queue.findToken(digest)),
     feed,
     onJobsAdded() {

@@ -1,7 +1,9 @@
+import { createHub } from "@loom/hub";
 import { workflowCapability } from "@loom/scheduler";
+import { pino } from "pino";
 import { describe, expect } from "vitest";
 import { createDispatcher } from "../src/dispatcher.ts";
-import { claim, collectLog, sayHello, test, workflows } from "./fixtures.ts";
+import { claim, collectLog, sayHello, TOKEN, test, workflows } from "./fixtures.ts";
 
 /** What a node offers that has all the code that the hub has. */
 const code = workflows.map(({ name, version }) => workflowCapability(name, version));
@@ -61,6 +63,27 @@ describe("starting a run", () => {
       body: { code: "UNSATISFIABLE" },
     });
     expect((await call("POST", rerun, { allowUnsatisfiable: true })).status).toBe(202);
+  });
+
+  test("is not refused before the hub's own node is known: its agents may only be on their way", async ({
+    queue,
+  }) => {
+    const app: { request(path: string, init: RequestInit): Response | Promise<Response> } =
+      createHub({
+        queue,
+        workflows: new Map(workflows.map((workflow) => [workflow.name, workflow])),
+        log: pino({ level: "silent" }),
+        token: TOKEN,
+        node: "oracle",
+      });
+    const start = async () => {
+      const headers = { authorization: `Bearer ${TOKEN}` };
+      return (await app.request("/api/loom/strands/hello/run", { method: "POST", headers })).status;
+    };
+    await sayHello(queue, "forge");
+    expect(await start()).toBe(202);
+    await sayHello(queue, "oracle");
+    expect(await start()).toBe(422);
   });
 
   test("refuses a pin to a node that nobody knows, with the name that may be meant", async ({

@@ -84,6 +84,7 @@ const facts = (rest: Partial<DoctorFacts> = {}): DoctorFacts => ({
   },
   migrations: ["0001"],
   tailnet: { isKnown: true, self: hub, peers: [peer()] },
+  rings: [{ node: "forge", port: 7_421, ring: { heard: true, ms: 2.4 } }],
   ...rest,
 });
 
@@ -193,6 +194,12 @@ describe("examine", () => {
       given: clock(2_500, 4_000),
       check: "clock",
       found: { status: "ok" },
+    },
+    {
+      title: "a doorbell that nobody hears",
+      given: { rings: [{ node: "forge", port: 7_421, ring: { heard: false, reason: "timeout" } }] },
+      check: "doorbells",
+      found: { status: "warn", findings: [{ fix: expect.stringContaining("port 7421 of forge") }] },
     },
   ])("sees $title", ({ given, check, found }) => {
     const { checks } = examine(facts(given));

@@ -2,6 +2,7 @@ import type { Check, Finding } from "./check.ts";
 import { agents } from "./checks/agents.ts";
 import { capabilities } from "./checks/capabilities.ts";
 import { clock } from "./checks/clock.ts";
+import { doorbells } from "./checks/doorbells.ts";
 import { heartbeats } from "./checks/heartbeats.ts";
 import { pauses } from "./checks/pauses.ts";
 import { placing } from "./checks/placing.ts";
@@ -21,6 +22,7 @@ const CHECKS: readonly Check[] = [
   placing,
   heartbeats,
   tailnet,
+  doorbells,
   schema,
   clock,
 ];

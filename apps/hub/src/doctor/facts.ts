@@ -1,5 +1,6 @@
 import type { DatabaseFacts, JobSummary, Node, PausedWorkflow } from "@loom/queue";
 import type { Peer } from "@loom/tailscale-resolver";
+import type { RingTry } from "../ring-doorbells.ts";
 
 /** What the hub knows when somebody asks why a step stays where it is. */
 export interface DoctorFacts {
@@ -19,6 +20,10 @@ export interface DoctorFacts {
   /** Names of the migrations that the hub's code comes with. */
   readonly migrations: readonly string[];
   readonly tailnet: Tailnet;
+  /** What came of ringing the nodes that have a doorbell; null where this hub rings none. */
+  readonly rings:
+    | readonly { readonly node: string; readonly port: number; readonly ring: RingTry }[]
+    | null;
 }
 
 /** The other machines and this one, or why they cannot be known. */

@@ -1,4 +1,5 @@
-import { type JobSummary, migrationNames, type Queue } from "@loom/queue";
+import { type JobSummary, migrationNames, type Node, type Queue } from "@loom/queue";
+import { fewAtOnce } from "../few-at-once.ts";
 import type { RouteDeps } from "../hub-context.ts";
 import { readTailnet } from "../mesh/read-tailnet.ts";
 import type { DoctorFacts } from "./facts.ts";
@@ -8,12 +9,16 @@ const MAX_JOBS = 500;
 /** A page looks at 10 000 rows at most: what waits may be behind more that is finished. */
 const MAX_PAGES = 5;
 
+/** Of nodes with a doorbell, how many are rung. */
+const MAX_RUNG = 30;
+
 /** Collects what the checks judge, all at once. */
 export async function gatherFacts({
   queue,
   workflows,
   mesh,
-}: Pick<RouteDeps, "queue" | "workflows" | "mesh">): Promise<DoctorFacts> {
+  tryRing,
+}: Pick<RouteDeps, "queue" | "workflows" | "mesh" | "tryRing">): Promise<DoctorFacts> {
   const [nodes, pending, waiting, placeable, paused, database, migrations, tailnet] =
     await Promise.all([
       queue.listNodes(),
@@ -34,7 +39,20 @@ export async function gatherFacts({
     database,
     migrations,
     tailnet,
+    rings: tryRing ? await ringAll(nodes, tryRing) : null,
   };
+}
+
+/** Rings every node that is in touch and has a doorbell: all that comes of it is that each looks for work. */
+function ringAll(nodes: readonly Node[], tryRing: NonNullable<RouteDeps["tryRing"]>) {
+  const rung = nodes.flatMap((node) =>
+    node.online && node.doorbellPort !== null ? [{ node, port: node.doorbellPort }] : [],
+  );
+  return fewAtOnce(rung.slice(0, MAX_RUNG), async ({ node, port }) => ({
+    node: node.name,
+    port,
+    ring: await tryRing(node),
+  }));
 }
 
 async function newestJobs(queue: Queue, state: "pending" | "waiting"): Promise<JobSummary[]> {

@@ -9,13 +9,14 @@ import {
   workflowCapability,
 } from "@loom/scheduler";
 import type { AnyWorkflow } from "@loom/workflow";
+import type { RouteDeps } from "../hub-context.ts";
 import { ProblemError } from "../problem.ts";
 import { toExplanationView } from "../views/explanation.ts";
 import { type PlanVerdict, stepVerdictView } from "../views/verdict.ts";
 import { weighNode } from "./weigh.ts";
 
 interface JudgeOptions {
-  queue: Queue;
+  deps: Pick<RouteDeps, "queue" | "node">;
   allowUnsatisfiable?: boolean | undefined;
 }
 
@@ -42,17 +43,19 @@ const MAX_EXPLAINED = 5;
 /**
  * Says what will become of steps as the nodes are now.
  *
- * Where no node is known at all, nothing is refused: the first agents are still to come.
+ * Nothing is refused before the hub's own node is known, nor where no node is: the hub, or the whole
+ * system, has only just started.
  *
  * @throws ProblemError `UNSATISFIABLE` when no known node could ever run one of them, unless that is allowed.
  */
 export async function judgePlan(
   steps: readonly AskedStep[],
-  { queue, allowUnsatisfiable: isAllowed = false }: JudgeOptions,
+  { deps, allowUnsatisfiable: isAllowed = false }: JudgeOptions,
 ): Promise<PlanVerdict> {
-  const nodes = (await queue.listNodes()).map(weighNode);
+  const nodes = (await deps.queue.listNodes()).map(weighNode);
   const judged = judgeSteps(steps, nodes);
-  if (!isAllowed && nodes.length > 0) {
+  const isUp = nodes.some(({ name }) => deps.node === undefined || name === deps.node);
+  if (!isAllowed && isUp) {
     const impossible = steps.filter((_, index) => judged.steps[index]?.verdict === "never");
     if (impossible.length > 0) throw unsatisfiable(impossible, nodes);
   }

@@ -1,9 +1,9 @@
 import type { Peer, Pong } from "@loom/tailscale-resolver";
+import { fewAtOnce } from "../few-at-once.ts";
 import type { Mesh } from "./mesh.ts";
 
 /** More are not pinged: what comes of them is null. */
 const MAX_PINGED = 30;
-const AT_ONCE = 3;
 const TIMEOUT_MS = 2_000;
 
 /**
@@ -13,15 +13,8 @@ const TIMEOUT_MS = 2_000;
  * @returns By the machine's id.
  */
 export async function pingPeers(mesh: Mesh, peers: readonly Peer[]): Promise<Map<string, Pong>> {
-  const pongs = new Map<string, Pong>();
-  const left = peers.filter(({ online, ip }) => online && ip !== undefined).slice(0, MAX_PINGED);
-  const ping = async () => {
-    for (let peer = left.shift(); peer !== undefined; peer = left.shift()) {
-      pongs.set(peer.id, await pingOne(mesh, peer));
-    }
-  };
-  await Promise.all(Array.from({ length: AT_ONCE }, ping));
-  return pongs;
+  const asked = peers.filter(({ online, ip }) => online && ip !== undefined).slice(0, MAX_PINGED);
+  return new Map(await fewAtOnce(asked, async (peer) => [peer.id, await pingOne(mesh, peer)]));
 }
 
 const pingOne = (mesh: Mesh, { ip = "" }: Peer): Promise<Pong> =>

@@ -185,7 +185,8 @@ const log = createRoute({
   },
 });
 
-export function jobRoutes({ queue, workflows, defaultHost, feed, onJobsAdded }: RouteDeps) {
+export function jobRoutes(deps: RouteDeps) {
+  const { queue, workflows, defaultHost, feed, onJobsAdded } = deps;
   const app = createRouter();
 
   app.openapi(list, async (c) => {
@@ -213,7 +214,7 @@ export function jobRoutes({ queue, workflows, defaultHost, feed, onJobsAdded }: 
   app.openapi(add, async (c) => {
     const { jobs: asked, allowUnsatisfiable: isAllowed } = c.req.valid("json");
     const jobs = asked.map((job) => planJob(job, { workflows, defaultHost }));
-    const { steps } = await judgePlan(jobs, { queue, allowUnsatisfiable: isAllowed });
+    const { steps } = await judgePlan(jobs, { deps, allowUnsatisfiable: isAllowed });
     const added = await (await actOnceFor(c, queue)).enqueue(jobs);
     onJobsAdded();
     const answered = steps.map((verdict, index) => ({ ...(added[index] as EnqueuedJob), verdict }));

@@ -123,7 +123,8 @@ const rerun = createRoute({
   },
 });
 
-export function runRoutes({ queue, workflows, defaultHost, feed, onJobsAdded }: RouteDeps) {
+export function runRoutes(deps: RouteDeps) {
+  const { queue, workflows, defaultHost, feed, onJobsAdded } = deps;
   const app = createRouter();
 
   app.openapi(list, async (c) => {
@@ -166,7 +167,7 @@ export function runRoutes({ queue, workflows, defaultHost, feed, onJobsAdded }: 
     const old = await queue.getRun(c.req.valid("param").id);
     const { input = old.input, allowUnsatisfiable: isAllowed } = c.req.valid("json");
     const plan = planRun(findWorkflow(old.workflow, workflows), { input, defaultHost });
-    const verdict = await judgePlan(plan.jobs, { queue, allowUnsatisfiable: isAllowed });
+    const verdict = await judgePlan(plan.jobs, { deps, allowUnsatisfiable: isAllowed });
     const askedBy = c.get("identity").who;
     const acting = await actOnceFor(c, queue);
     const started = toStarted(

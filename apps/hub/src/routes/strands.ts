@@ -110,7 +110,8 @@ const resume = createRoute({
 });
 
 /** Workflows, in the interface also called strands. */
-export function strandRoutes({ queue, workflows, defaultHost, onJobsAdded }: RouteDeps) {
+export function strandRoutes(deps: RouteDeps) {
+  const { queue, workflows, defaultHost, onJobsAdded } = deps;
   const app = createRouter();
 
   app.openapi(list, async (c) => {
@@ -136,7 +137,7 @@ export function strandRoutes({ queue, workflows, defaultHost, onJobsAdded }: Rou
     const { input, key, allowUnsatisfiable: isAllowed } = c.req.valid("json");
     const workflow = findWorkflow(c.req.valid("param").workflow, workflows);
     const plan = planRun(workflow, { input, defaultHost });
-    const verdict = await judgePlan(plan.jobs, { queue, allowUnsatisfiable: isAllowed });
+    const verdict = await judgePlan(plan.jobs, { deps, allowUnsatisfiable: isAllowed });
     const askedBy = c.get("identity").who;
     const acting = await actOnceFor(c, queue);
     const started = toStarted(await acting.startRun(plan, { askedBy, ...(key && { key }) }));
