@@ -133,6 +133,7 @@ export async function startHub(
     queue,
     workflows,
     log: log.child({ loop: "schedule" }),
+    defaultHost: options.defaultHost,
     onStarted: () => onJobsAdded(),
   });
   // One part that cannot go on ends the others: half a hub would look like a whole one.

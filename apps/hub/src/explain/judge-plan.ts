@@ -12,7 +12,7 @@ import type { AnyWorkflow } from "@loom/workflow";
 import type { RouteDeps } from "../hub-context.ts";
 import { ProblemError } from "../problem.ts";
 import { toExplanationView } from "../views/explanation.ts";
-import { type PlanVerdict, stepVerdictView } from "../views/verdict.ts";
+import { type PlanVerdict, stepVerdictView, verdictKind } from "../views/verdict.ts";
 import { weighNode } from "./weigh.ts";
 
 interface JudgeOptions {
@@ -28,15 +28,6 @@ export const allowUnsatisfiable = z.boolean().optional().openapi({
   description: "Store it although no known node could ever run it: it waits for one that can",
 });
 
-/** From what is best to what is worst. */
-const ORDER: readonly Verdict["verdict"][] = [
-  "now",
-  "when-free",
-  "drained",
-  "known-but-offline",
-  "no-version",
-  "never",
-];
 /** Of the steps that no node could run, how many are explained node by node. */
 const MAX_EXPLAINED = 5;
 
@@ -87,7 +78,7 @@ function judgeSteps(steps: readonly AskedStep[], nodes: readonly NodeView[]): Pl
 
 /** The worst of verdicts: a run comes to its end only when all its steps can run. */
 const worstOf = (verdicts: readonly Pick<Verdict, "verdict">[]): Verdict["verdict"] =>
-  ORDER.findLast((each) => verdicts.some((one) => one.verdict === each)) ?? "now";
+  verdictKind.options.findLast((each) => verdicts.some((one) => one.verdict === each)) ?? "now";
 
 const needOf = ({ requires, host, concurrency }: JobView): string =>
   JSON.stringify([requires, host, concurrency]);

@@ -18,7 +18,7 @@ export const targetHosts: Check = {
         return {
           status: "fail" as const,
           subject: host,
-          evidence: `${jobsOf(waiting)} wait for ${host}${meant}: no node of this name has ever reported; known are ${known.join(", ") || "none"}`,
+          evidence: `${jobsOf(waiting)} for ${host}${meant}: no node of this name has ever reported; known are ${known.join(", ") || "none"}`,
           fix:
             near.length > 0
               ? `name ${near[0]} as the step's host, and start the run again`
@@ -29,8 +29,9 @@ export const targetHosts: Check = {
   },
 };
 
-/** Some of the jobs, by id. */
+/** Some of the jobs, by id, and that they wait. */
 const jobsOf = (jobs: readonly { id: number; step: string }[]): string => {
   const named = jobs.slice(0, 3).map(({ id, step }) => `${id} (${step})`);
-  return `job${jobs.length === 1 ? "" : "s"} ${named.join(", ")}${jobs.length > 3 ? " and more" : ""}`;
+  const more = jobs.length > named.length ? " and more" : "";
+  return jobs.length === 1 ? `job ${named[0]} waits` : `jobs ${named.join(", ")}${more} wait`;
 };
