@@ -22,8 +22,8 @@ interface App {
 }
 
 interface Asked {
-  /** In place of `{id}` and the like. */
-  at?: string | number;
+  /** In place of `{id}` and the like, in their order; what is left out is `pause`. */
+  at?: string | number | (string | number)[];
   query?: string;
   body?: unknown;
   /** In place of what `body` comes to. */
@@ -38,7 +38,10 @@ function createAsker(app: App, document: Document, operations: Map<string, Descr
   const ask = async (id: string, { at = "", query = "", body, raw, headers = {} }: Asked = {}) => {
     const operation = operations.get(id);
     if (!operation) throw new Error(`there is no operation ${id}`);
-    const path = operation.path.replace(/\{\w+\}/, encodeURIComponent(at)) + query;
+    const parts = [at].flat();
+    const path =
+      operation.path.replace(/\{\w+\}/g, () => encodeURIComponent(parts.shift() ?? "pause")) +
+      query;
     const sent = raw ?? (body === undefined ? undefined : JSON.stringify(body));
     const answer = await readAnswer(
       await app.request(path, {
@@ -132,6 +135,9 @@ describe("every operation", () => {
     await ask("cancelJob", { at: waiting });
     await ask("redriveJob", { at: waiting });
     await ask("listNodes");
+    for (const verb of ["pause", "drain", "resume"]) {
+      await ask("steerNode", { at: ["forge", verb] });
+    }
     await ask("getDoctor");
     await ask("getMesh", { query: "?ping=true" });
     await ask("getMesh", { query: "?ping=1" });
@@ -189,6 +195,7 @@ describe("every operation", () => {
       await ask(id, { at: "x" });
     }
     await ask("getNode", { at: "nope" });
+    await ask("steerNode", { at: "nope" });
     await ask("revokeToken", { at: NOBODY });
     await ask("addJobs", { body: { jobs: [{ workflow: "nope", step: "x" }] } });
     await ask("retryRun", { at: String(done) });
@@ -206,6 +213,7 @@ describe("every operation", () => {
       { id: "rerunRun", at: String(done) },
       { id: "addJobs" },
       { id: "explain" },
+      { id: "steerNode", at: "forge" },
       { id: "createToken" },
     ]) {
       await ask(id, { ...(at && { at }), raw: "{" });
