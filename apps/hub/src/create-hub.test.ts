@@ -15,7 +15,12 @@ const greet = defineWorkflow({
 
 /** A queue of the methods that a test needs, whoever they are called for; the others fail. */
 const actingAlone = (queue: Partial<Queue>): Queue =>
-  ({ findToken: async () => null, actingFor: () => queue, ...queue }) as Queue;
+  ({
+    findToken: async () => null,
+    listNodes: async () => [],
+    actingFor: () => queue,
+    ...queue,
+  }) as Queue;
 
 /** A hub over the methods that a test needs. Logged lines are collected. */
 function hub(queue: Partial<Queue> = {}) {
@@ -243,6 +248,7 @@ describe("createHub", () => {
       runId: RUN_ID,
       returned: "created",
       links: { self, events: `${self}/events` },
+      verdict: { verdict: "never", steps: [expect.objectContaining({ code: "no_nodes" })] },
     });
     expect(asked).toEqual([{ name: "you" }, { askedBy: "bootstrap token" }]);
   });

@@ -14,13 +14,18 @@ import { createTokenMemory } from "./access/token-memory.ts";
 import { createEventFeed } from "./events/event-feed.ts";
 import { createStreamGate } from "./events/event-stream.ts";
 import type { HubEnv, RouteDeps } from "./hub-context.ts";
+import type { Mesh } from "./mesh/mesh.ts";
 import { measureHttp } from "./metrics/measure-http.ts";
 import { createMetrics, type Metrics } from "./metrics/metrics.ts";
 import { ProblemError, respondProblem } from "./problem.ts";
 import { referenceRoutes } from "./reference/routes.ts";
+import type { Doorbells } from "./ring-doorbells.ts";
 import { auditRoutes } from "./routes/audit.ts";
+import { doctorRoutes } from "./routes/doctor.ts";
+import { explainRoutes } from "./routes/explain.ts";
 import { healthRoutes } from "./routes/health.ts";
 import { jobRoutes } from "./routes/jobs.ts";
+import { meshRoutes } from "./routes/mesh.ts";
 import { metricsRoutes } from "./routes/metrics.ts";
 import { nodeRoutes } from "./routes/nodes.ts";
 import { runRoutes } from "./routes/runs.ts";
@@ -50,6 +55,14 @@ export interface HubDeps {
   hosts?: readonly string[];
   /** Lets the tailnet's people and machines in without a token. */
   tailnet?: TailnetAccess;
+  /** The hub's own node, where it has one. */
+  node?: string | undefined;
+  /** The node that is preferred for steps that neither require nor prefer anything. */
+  defaultHost?: string | undefined;
+  /** The tailnet that the hub is in. Without it, nothing is said of ways between machines. */
+  mesh?: Mesh | undefined;
+  /** Rings a node's doorbell and waits for its answer. */
+  tryRing?: Doorbells["tryRing"] | undefined;
   /** Of one credential; default 100 a second, and 600 at once. */
   rateLimit?: RateLimit;
   /** Of streams that are open at once; default 1000. */
@@ -73,6 +86,10 @@ export function createHub(deps: HubDeps): OpenAPIHono<HubEnv> {
     queue,
     workflows,
     log,
+    node: deps.node,
+    defaultHost: deps.defaultHost,
+    mesh: deps.mesh,
+    tryRing: deps.tryRing,
     tokens: createTokenMemory((digest) => queue.findToken(digest)),
     feed,
     onJobsAdded() {
@@ -107,6 +124,9 @@ export function createHub(deps: HubDeps): OpenAPIHono<HubEnv> {
   app.route("/api/loom/strands", strandRoutes(route));
   app.route("/api/loom/runs", runRoutes(route));
   app.route("/api/loom/jobs", jobRoutes(route));
+  app.route("/api/loom/explain", explainRoutes(route));
+  app.route("/api/loom/doctor", doctorRoutes(route));
+  app.route("/api/loom/mesh", meshRoutes(route));
   app.route("/api/loom/nodes", nodeRoutes(route));
   app.route("/api/loom/schedules", scheduleRoutes(route));
   const gate = createStreamGate({ limit: deps.maxStreams ?? MAX_STREAMS, stopping });

@@ -1,7 +1,8 @@
 import { isDeepStrictEqual } from "node:util";
 import type { Node, Offer, Queue, Refusal, WaitingJob } from "@loom/queue";
-import { type NodeView, type Placement, place } from "@loom/scheduler";
+import { type Placement, place } from "@loom/scheduler";
 import { type Log, type Tracing, untraced } from "@loom/worker";
+import { weighJob, weighNode } from "./explain/weigh.ts";
 
 /** One hub's share in the life of jobs: from waiting to offered, and back when a node is lost. */
 export interface Dispatcher {
@@ -55,7 +56,7 @@ export function createDispatcher({
       // After the jobs: a slot that another hub fills in between then counts as taken.
       const nodes = await queue.listNodes();
 
-      const placements = place(waiting.map(toBatchJob), nodes.map(toNodeView), {
+      const placements = place(waiting.map(weighJob), nodes.map(weighNode), {
         keep: RECORDED_NODES,
       });
       const offers: Offer[] = [];
@@ -103,25 +104,7 @@ export function createDispatcher({
 /** Of the nodes that fit, how many are kept with a job, beside their number. */
 const RECORDED_NODES = 8;
 
-const toBatchJob = (job: WaitingJob) => ({ ...job, run: job.runId });
-
 const toOffer = (
   { id }: WaitingJob,
   { node, score, record }: Extract<Placement, { placed: true }>,
 ): Offer => ({ job: id, node, placement: { node, score, ...record } });
-
-const toNodeView = (node: Node): NodeView => ({
-  name: node.name,
-  capabilities: node.capabilities,
-  online: node.online,
-  lastSeenMs: node.lastSeenMs === null ? null : toRoughAge(node.lastSeenMs),
-  status: node.status,
-  slots: node.slots,
-  busy: node.running + node.offered,
-});
-
-/**
- * Rounds an age down to a power of two: it is told in reasons ("last seen 4 min ago"), and one
- * that changed with every round would be written to every waiting job every round.
- */
-const toRoughAge = (ms: number): number => 2 ** Math.floor(Math.log2(Math.max(ms, 1)));

@@ -40,6 +40,13 @@ describe("readEnv", () => {
     expect(readEnv({ ...GOOD, ...blank })).toEqual(readEnv(GOOD));
   });
 
+  test("takes only the name of a node for the default host", () => {
+    expect(readEnv({ ...GOOD, LOOM_DEFAULT_HOST: "pop-os" })).toMatchObject({
+      LOOM_DEFAULT_HOST: "pop-os",
+    });
+    expect(problemsOf({ ...GOOD, LOOM_DEFAULT_HOST: "Pop OS" })).toHaveLength(1);
+  });
+
   test("trims what it takes", () => {
     expect(readEnv({ ...GOOD, PORT: " 8080 ", LOOM_TOKEN: " abc\n" })).toMatchObject({
       PORT: 8080,

@@ -41,6 +41,13 @@ function tokenFor(bind: string) {
     .refine((token) => token !== undefined, `is not set, but ${advice}`);
 }
 
+const nodeName = z
+  .string()
+  .regex(
+    /^[a-z0-9][a-z0-9._-]{0,62}$/,
+    "use 1 to 63 of a-z, 0-9, dot, underscore and hyphen, beginning with a letter or digit",
+  );
+
 const TAILNET_RULE = new RegExp(`^[^\\s=,]+=(${scopes.join("|")})(,(${scopes.join("|")}))*$`);
 const doorbell = z
   .string()
@@ -93,13 +100,8 @@ const schemaFor = (bind: string) =>
           }),
         ),
       ),
-    LOOM_NODE_NAME: z
-      .string()
-      .regex(
-        /^[a-z0-9][a-z0-9._-]{0,62}$/,
-        "use 1 to 63 of a-z, 0-9, dot, underscore and hyphen, beginning with a letter or digit",
-      )
-      .optional(),
+    LOOM_NODE_NAME: nodeName.optional(),
+    LOOM_DEFAULT_HOST: nodeName.optional(),
     LOOM_WORKFLOWS_DIR: z.string().optional(),
     LOOM_DOORBELL: doorbell,
     LOOM_LEASE_MS: z.coerce.number().int().min(3_000).max(3_600_000).default(45_000),

@@ -27,6 +27,7 @@ import { pino } from "pino";
 import { readEnv } from "./env.ts";
 import { EnvError } from "./errors.ts";
 import { EX_USAGE, toExit, toLogged } from "./exit.ts";
+import { openMesh } from "./mesh/open-mesh.ts";
 import { migrate } from "./migrate.ts";
 import { openTailnet } from "./open-tailnet.ts";
 import { createRedactor } from "./redact.ts";
@@ -119,6 +120,8 @@ async function start(): Promise<void> {
       bind: env.LOOM_BIND,
       port: env.PORT,
       hosts: env.LOOM_HOSTS,
+      defaultHost: env.LOOM_DEFAULT_HOST,
+      mesh: openMesh(),
       ...(tailnetAccess && { tailnet: tailnetAccess }),
       tracing: await openTelemetry(),
       node: { name: env.LOOM_NODE_NAME ?? (await nodeName()), leaseMs: env.LOOM_LEASE_MS },

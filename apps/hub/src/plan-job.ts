@@ -1,7 +1,7 @@
 import type { NewJob } from "@loom/queue";
 import { planRun, suggestNames } from "@loom/scheduler";
-import type { AnyWorkflow } from "@loom/workflow";
 import { findWorkflow } from "./find-workflow.ts";
+import type { RouteDeps } from "./hub-context.ts";
 import { ProblemError } from "./problem.ts";
 
 /** A step to run on its own, as somebody asks for it. */
@@ -21,8 +21,12 @@ export interface AskedJob {
  *
  * @throws UnknownWorkflowError, InvalidInputError, PlanError, and ProblemError `UNKNOWN_STEP`.
  */
-export function planJob(asked: AskedJob, workflows: ReadonlyMap<string, AnyWorkflow>): NewJob {
-  const plan = planRun(findWorkflow(asked.workflow, workflows), { input: asked.input });
+export function planJob(
+  asked: AskedJob,
+  { workflows, defaultHost }: Pick<RouteDeps, "workflows" | "defaultHost">,
+): NewJob & { requires: readonly string[] } {
+  const workflow = findWorkflow(asked.workflow, workflows);
+  const plan = planRun(workflow, { input: asked.input, defaultHost });
   const planned = plan.jobs.find(({ step }) => step === asked.step);
   if (!planned)
     throw unknownStep(

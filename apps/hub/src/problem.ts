@@ -1,5 +1,6 @@
 import { z } from "@hono/zod-openapi";
 import type { Context } from "hono";
+import { explanationView } from "./views/explanation.ts";
 
 /** An RFC 9457 problem document. `code` is stable; `detail` is for people. */
 const problemSchema = z
@@ -12,6 +13,8 @@ const problemSchema = z
     hint: z.string().optional(),
     errors: z.array(z.object({ path: z.string(), message: z.string() })).optional(),
     suggestions: z.array(z.string()).optional(),
+    /** Of steps that no node could run: every node with what speaks against it. */
+    explanations: z.array(z.object({ step: z.string(), explanation: explanationView })).optional(),
   })
   .openapi("Problem");
 

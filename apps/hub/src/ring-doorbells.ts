@@ -1,6 +1,6 @@
 import type { NodeDoorbell } from "@loom/queue";
 import type { Resolver } from "@loom/tailscale-resolver";
-import type { Log, Ringer } from "@loom/worker";
+import { type Log, type Ringer, ringDoorbell } from "@loom/worker";
 import { isLoopback } from "./loopback.ts";
 
 /** A node that may have a doorbell. */
@@ -11,7 +11,12 @@ export interface Doorbells {
   ring(node: Rung): void;
   /** Rings a node where it was rung last; who has not been rung yet, or has moved, does not hear it. */
   ringAgain(name: string): void;
+  /** Rings a node once and waits for its answer, up to a second: for who wants to know whether it hears. */
+  tryRing(node: Rung): Promise<RingTry>;
 }
+
+/** What came of a ring that was waited for. */
+export type RingTry = { heard: true; ms: number } | { heard: false; reason: string };
 
 /**
  * Rings nodes that have something to claim. Waits for nothing and never fails: who does not
@@ -58,6 +63,19 @@ export function createDoorbells({
     ringAgain(name) {
       const node = known.get(name);
       if (node) ring(node);
+    },
+    async tryRing(node) {
+      const start = performance.now();
+      try {
+        const address = await addressOf(node);
+        if (address === undefined || node.doorbellPort === null) {
+          return { heard: false, reason: "the tailnet vouches for no address of it" };
+        }
+        await ringDoorbell({ address, port: node.doorbellPort });
+        return { heard: true, ms: performance.now() - start };
+      } catch (error) {
+        return { heard: false, reason: error instanceof Error ? error.message : String(error) };
+      }
     },
   };
 }

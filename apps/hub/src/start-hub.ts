@@ -23,6 +23,7 @@ import { createHub } from "./create-hub.ts";
 import { createDispatcher } from "./dispatcher.ts";
 import { createLeader } from "./loops/leader.ts";
 import { createTimetable } from "./loops/timetable.ts";
+import type { Mesh } from "./mesh/mesh.ts";
 import { createMetrics } from "./metrics/metrics.ts";
 import { createDoorbells, type Rung } from "./ring-doorbells.ts";
 import { serve } from "./serve.ts";
@@ -54,6 +55,10 @@ export interface HubOptions {
   port: number;
   /** Further names by which the hub may be asked for; its node's name is one anyway. */
   hosts?: readonly string[];
+  /** The node that is preferred for steps that neither require nor prefer anything. */
+  defaultHost?: string | undefined;
+  /** The tailnet that the hub is in. */
+  mesh?: Mesh;
   /** Lets the tailnet's people and machines in without a token. */
   tailnet?: TailnetAccess;
   /** Writes spans of requests, placing and steps; default: none. */
@@ -140,6 +145,7 @@ export async function startHub(
     queue,
     workflows,
     log: log.child({ loop: "schedule" }),
+    defaultHost: options.defaultHost,
     onStarted: () => onJobsAdded(),
     onDecided: (slot) => metrics.slots.inc(slot),
   });
@@ -152,6 +158,10 @@ export async function startHub(
     log,
     token: options.token,
     hosts: [node.name, ...(options.hosts ?? [])],
+    node: node.name,
+    defaultHost: options.defaultHost,
+    mesh: options.mesh,
+    tryRing: (rung) => doorbells.tryRing(rung),
     ...(options.tailnet && { tailnet: options.tailnet }),
     stopping: stop,
     onJobsAdded,

@@ -22,8 +22,8 @@ interface App {
 }
 
 interface Asked {
-  /** In place of `{id}` and the like, in their order. */
-  at?: string | number | readonly string[];
+  /** In place of `{id}` and the like, in their order; what is left out is `pause`. */
+  at?: string | number | (string | number)[];
   query?: string;
   body?: unknown;
   /** In place of what `body` comes to. */
@@ -38,9 +38,9 @@ function createAsker(app: App, document: Document, operations: Map<string, Descr
   const ask = async (id: string, { at = [], query = "", body, raw, headers = {} }: Asked = {}) => {
     const operation = operations.get(id);
     if (!operation) throw new Error(`there is no operation ${id}`);
-    const parts = [at].flat().values();
+    const parts = [at].flat();
     const path =
-      operation.path.replace(/\{\w+\}/g, () => encodeURIComponent(parts.next().value ?? "1")) +
+      operation.path.replace(/\{\w+\}/g, () => encodeURIComponent(parts.shift() ?? "pause")) +
       query;
     const sent = raw ?? (body === undefined ? undefined : JSON.stringify(body));
     const answer = await readAnswer(
@@ -80,7 +80,7 @@ describe("every operation", () => {
     const { ask, seen } = createAsker(app, document, operations);
 
     // Something of every kind to ask for.
-    const session = await sayHello(queue, "forge", { capabilities: ["has-gpu"] });
+    const session = await sayHello(queue, "forge", { capabilities: ["has-gpu", "loom-hub"] });
     const { runId: running } = await ask("startRun", {
       at: "train",
       body: { input: { notes: "x" }, key: "k" },
@@ -88,7 +88,11 @@ describe("every operation", () => {
     await ask("startRun", { at: "train", body: { key: "k" } });
     const { runId: done } = await ask("startRun", { at: "hello" });
     await runAll(queue, session);
-    const { runId: open } = await ask("startRun", { at: "pinned" });
+    const { runId: open } = await ask("startRun", {
+      at: "pinned",
+      body: { allowUnsatisfiable: true },
+    });
+    await ask("startRun", { at: "pinned" });
     await ask("addJobs", { body: { jobs: [{ workflow: "hello", step: "greet", host: "forge" }] } });
     const [job] = await claim(queue, session, 100);
     const own = job?.id ?? 0;
@@ -122,10 +126,21 @@ describe("every operation", () => {
     }
     for (let id = 1; id <= waiting; id += 1) await ask("getJob", { at: id });
     await ask("getJobLog", { at: own });
+    for (let id = 1; id <= waiting; id += 1) await ask("explainJob", { at: id });
+    await ask("explainJob", { at: own, query: "?node=forge" });
+    await ask("explain", {
+      body: { requires: ["has-gpus"], prefers: [{ clause: "ssd", weight: 1 }] },
+    });
     await ask("cancelJob", { at: own });
     await ask("cancelJob", { at: waiting });
     await ask("redriveJob", { at: waiting });
     await ask("listNodes");
+    for (const verb of ["pause", "drain", "resume"]) {
+      await ask("steerNode", { at: ["forge", verb] });
+    }
+    await ask("getDoctor");
+    await ask("getMesh", { query: "?ping=true" });
+    await ask("getMesh", { query: "?ping=1" });
     await ask("getNode", { at: "forge" });
     await ask("streamEvents");
     await ask("streamRunEvents", { at: String(done) });
@@ -172,11 +187,19 @@ describe("every operation", () => {
     for (const id of ["getRun", "cancelRun", "retryRun", "rerunRun", "streamRunEvents"]) {
       await ask(id, { at: NOBODY });
     }
-    for (const id of ["getJob", "cancelJob", "redriveJob", "getJobLog", "streamJobLog"]) {
+    for (const id of [
+      "getJob",
+      "cancelJob",
+      "redriveJob",
+      "explainJob",
+      "getJobLog",
+      "streamJobLog",
+    ]) {
       await ask(id, { at: 999_999 });
       await ask(id, { at: "x" });
     }
     await ask("getNode", { at: "nope" });
+    await ask("steerNode", { at: "nope" });
     await ask("revokeToken", { at: NOBODY });
     await ask("addJobs", { body: { jobs: [{ workflow: "nope", step: "x" }] } });
     await ask("retryRun", { at: String(done) });
@@ -194,6 +217,8 @@ describe("every operation", () => {
       { id: "retryRun", at: String(done) },
       { id: "rerunRun", at: String(done) },
       { id: "addJobs" },
+      { id: "explain" },
+      { id: "steerNode", at: "forge" },
       { id: "createToken" },
     ]) {
       await ask(id, { ...(at && { at }), raw: "{" });

@@ -49,7 +49,7 @@ async function joinWithBell(queue: Queue, name: string, capabilities: string[] =
     tailnetAddress: bell.address,
     doorbellPort: bell.port,
   });
-  return { rung: () => next.promise };
+  return { rung: () => next.promise, close: () => bell.close() };
 }
 
 const run = (url: string, workflow: string, input?: unknown) =>
@@ -83,6 +83,25 @@ describe("a hub", () => {
     const { url } = await start(queue);
     await queue.enqueue([{ workflow: "other", step: "only", input: {}, host: "anvil" }]);
     await run(url, "hello");
+    await heard;
+  });
+});
+
+describe("/doctor", () => {
+  test("rings every doorbell, and says which nobody hears", async ({ queue }) => {
+    const { rung } = await joinWithBell(queue, "forge");
+    const silent = await joinWithBell(queue, "anvil");
+    await silent.close();
+    const { url } = await start(queue);
+    const heard = rung();
+    const answer = await fetch(`${url}/api/loom/doctor`, {
+      headers: { authorization: `Bearer ${TOKEN}` },
+    });
+    const { checks } = (await answer.json()) as { checks: { name: string }[] };
+    expect(checks.find(({ name }) => name === "doorbells")).toMatchObject({
+      status: "warn",
+      findings: [{ subject: "anvil", fix: expect.stringContaining("of anvil") }],
+    });
     await heard;
   });
 });

@@ -27,14 +27,24 @@ export async function runSmoke(
   { url, token }: { url: string; token: string },
   { signal }: { signal: AbortSignal },
 ): Promise<Run> {
-  const call = async (path: string, method: "GET" | "POST") => {
-    const headers = { authorization: `Bearer ${token}` };
-    const response = await fetch(`${url}/api/loom${path}`, { method, headers, signal });
+  const call = async (path: string, method: "GET" | "POST", body?: object) => {
+    const response = await fetch(`${url}/api/loom${path}`, {
+      method,
+      headers: {
+        authorization: `Bearer ${token}`,
+        ...(body && { "content-type": "application/json" }),
+      },
+      ...(body && { body: JSON.stringify(body) }),
+      signal,
+    });
     if (!response.ok)
       throw new Error(`${method} ${path}: ${response.status} ${await response.text()}`);
     return response.json();
   };
-  const { runId } = started.parse(await call("/strands/cross-node-smoke/run", "POST"));
+  const { runId } = started.parse(
+    // The agents may still be on their way.
+    await call("/strands/cross-node-smoke/run", "POST", { allowUnsatisfiable: true }),
+  );
   for (;;) {
     const current = run.parse(await call(`/runs/${runId}`, "GET"));
     if (current.status !== "running") return current;

@@ -6,10 +6,16 @@
 -- that no node can run cannot hide those behind them. A job whose concurrency key is
 -- full, offers counted, is passed over: offered, it would hold a slot and wait there.
 --
+-- With p_job it tells the same of one job, whatever its state and whether or not it is due or
+-- passed over: an explanation reads what placing reads. Its key's places are those that others take.
+--
 -- What is looked up for each job is bounded: offers and running jobs of its key and of
 -- its run, and the steps it comes after. How a step fared is looked up once a step, over
 -- the last 20 times that it ran.
-create or replace function public.loom_list_waiting(p_per_kind integer default 50)
+create or replace function public.loom_list_waiting(
+  p_per_kind integer default 50,
+  p_job      bigint default null
+)
   returns json
   language sql
   stable
@@ -22,7 +28,7 @@ create or replace function public.loom_list_waiting(p_per_kind integer default 5
 as $$
   with recursive kind as (
     (select requirement_key, priority
-       from public.loom_job_queue where state = 'waiting'
+       from public.loom_job_queue where state = 'waiting' and p_job is null
       order by requirement_key, priority limit 1)
     union all
     select next.requirement_key, next.priority
@@ -55,6 +61,13 @@ as $$
                            where paused.workflow_id = waiting.workflow_id)
         order by waiting.run_at, waiting.id
         limit least(greatest(p_per_kind, 1), 500)) as job
+    union all
+    select job.*, (
+             select count(*) from public.loom_job_queue as other
+              where other.concurrency_key = job.concurrency_key and other.concurrency_key is not null
+                and other.state in ('pending', 'running') and other.id <> job.id)
+      from public.loom_job_queue as job
+     where job.id = p_job
   ),
   step as materialized (
     select distinct workflow_id, step_id from due where run_id is not null
@@ -81,6 +94,7 @@ as $$
   job as (
     select json_build_object(
              'id', id, 'run_id', run_id, 'workflow_id', workflow_id, 'step_id', step_id,
+             'host', case when host_pinned then target_host end,
              'priority', priority, 'requires', requires, 'prefers', prefers,
              'declined_by', declined_by, 'crashed_on', crashed_on, 'waiting_reason', waiting_reason,
              'traceparent', traceparent,

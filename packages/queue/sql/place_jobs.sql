@@ -5,6 +5,9 @@
 -- place one job the first wins, and the second's offer is not counted as placed.
 -- Nobody is waited for (skip locked), so placing cannot deadlock.
 --
+-- A reason is an event when its code is another one than before: figures in its sentence may
+-- change often, what it is about does not.
+--
 -- p_notify rings the channel loom_offers with the nodes' names, for direct connections
 -- that listen. Off by default: a notification takes a lock at commit that all share.
 --
@@ -65,16 +68,21 @@ begin
     select job, reason from json_to_recordset(p_reasons) as t(job bigint, reason jsonb)
   ),
   waiting as materialized (
-    select id from public.loom_job_queue
+    select id, waiting_reason from public.loom_job_queue
      where id = any(array(select job from reason)) and state = 'waiting'
      order by id
        for no key update skip locked
+  ),
+  told as (
+    update public.loom_job_queue as job
+       set waiting_reason = reason.reason
+      from waiting
+      join reason on reason.job = waiting.id
+     where job.id = waiting.id
+    returning job.id, job.run_id, waiting.waiting_reason ->> 'code' as before, reason.reason ->> 'code' as code
   )
-  update public.loom_job_queue as job
-     set waiting_reason = reason.reason
-    from waiting
-    join reason on reason.job = waiting.id
-   where job.id = waiting.id;
+  insert into public.loom_events (type, run_id, job_id, state, detail)
+  select 'job.waiting', run_id, id, 'waiting', code from told where code is distinct from before;
 
   return json_build_object('placed', to_json(v_placed));
 end $$;

@@ -1,6 +1,7 @@
 import type { SupabaseClient } from "@supabase/supabase-js";
 import { z } from "zod";
 import { apiTokens, type Call } from "./api-token.ts";
+import { databaseFacts } from "./database-facts.ts";
 import {
   JobNotFoundError,
   NodeNotFoundError,
@@ -9,6 +10,7 @@ import {
 } from "./errors.ts";
 import { queueEvent } from "./event.ts";
 import { claimedJob, job } from "./job.ts";
+import { jobWait } from "./job-wait.ts";
 import { leadership } from "./leadership.ts";
 import { lists } from "./lists.ts";
 import { logPage } from "./log-chunk.ts";
@@ -161,6 +163,12 @@ export function queueOver(
       return found;
     },
 
+    async weighJob(jobId) {
+      const found = await call("loom_weigh_job", { p_job: jobId }, row(jobWait).nullable());
+      if (!found) throw new JobNotFoundError(jobId);
+      return found;
+    },
+
     cancel: (jobIds) => call("loom_cancel_jobs", { p_jobs: jobIds }, z.array(cancelAnswer)),
 
     redrive: (jobIds) =>
@@ -292,6 +300,8 @@ export function queueOver(
 
     prune: ({ keepDays = 30, limit = 500 } = {}) =>
       call("loom_prune", { p_keep_days: keepDays, p_limit: limit }, row(pruned)),
+
+    describeDatabase: () => call("loom_describe_database", {}, row(databaseFacts)),
 
     verify: () => call("loom_verify", {}, z.array(z.string())),
   };

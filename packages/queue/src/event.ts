@@ -7,6 +7,7 @@ const eventTypes = [
   "run.finished",
   "job.created",
   "job.ready",
+  "job.waiting",
   "job.offered",
   "job.offer_expired",
   "job.declined",
@@ -44,6 +45,7 @@ export const queueEvent = z.object({
   node: z.string().nullable(),
   epoch: z.int().nullable(),
   fence: z.int().nullable(),
+  /** More about it: of `job.waiting` the reason's code. */
   detail: z.string().nullable(),
 });
 

@@ -6,6 +6,7 @@ export {
   scopes,
 } from "./api-token.ts";
 export { createQueue, queueOver } from "./create-queue.ts";
+export type { DatabaseFacts } from "./database-facts.ts";
 export {
   JobNotFoundError,
   NodeNotFoundError,
@@ -28,6 +29,7 @@ export {
 } from "./history/verify-history.ts";
 export type { Violation } from "./history/violation.ts";
 export type { ClaimedJob, Job, WaitingReason } from "./job.ts";
+export type { JobWait } from "./job-wait.ts";
 export type { Lead, Leadership } from "./leadership.ts";
 export {
   type JobFilter,
@@ -42,7 +44,7 @@ export {
   runTriggers,
 } from "./lists.ts";
 export type { LogChunk, LogPage } from "./log-chunk.ts";
-export { migrationScript } from "./migration-script.ts";
+export { migrationNames, migrationScript } from "./migration-script.ts";
 export type { EnqueuedJob, NewJob } from "./new-job.ts";
 export type {
   HeartbeatAnswer,

@@ -31,6 +31,10 @@ export async function migrationScript(): Promise<string> {
   ].join("\n\n");
 }
 
+/** The names of all migrations, sorted: what a database has had that is up to date. */
+export const migrationNames = async (): Promise<string[]> =>
+  (await read(MIGRATIONS)).map(({ name }) => name);
+
 async function read(folder: URL): Promise<{ name: string; text: string }[]> {
   const names = (await readdir(folder)).filter((name) => name.endsWith(".sql")).sort();
   return Promise.all(

@@ -1,7 +1,9 @@
 import type { RunPlan } from "@loom/workflow";
 import type { ApiTokens } from "./api-token.ts";
+import type { DatabaseFacts } from "./database-facts.ts";
 import type { EventPage } from "./event.ts";
 import type { ClaimedJob, Job } from "./job.ts";
+import type { JobWait } from "./job-wait.ts";
 import type { Leadership } from "./leadership.ts";
 import type { Lists } from "./lists.ts";
 import type { LogChunk, LogPage } from "./log-chunk.ts";
@@ -151,6 +153,14 @@ export interface Queue extends ApiTokens, Lists, Leadership, Schedules {
    * @see sql/get_job.sql
    */
   getJob(jobId: number): Promise<Job>;
+
+  /**
+   * Reads all that says why a job is not running: what placing weighs of it, and what holds it up.
+   *
+   * @throws JobNotFoundError
+   * @see sql/weigh_job.sql
+   */
+  weighJob(jobId: number): Promise<JobWait>;
 
   /**
    * Cancels jobs: `cancelled` at once, `requested` of the node that runs it, or already `finished`.
@@ -314,6 +324,9 @@ export interface Queue extends ApiTokens, Lists, Leadership, Schedules {
    * @see sql/prune.sql
    */
   prune(options?: { keepDays?: number; limit?: number }): Promise<Pruned>;
+
+  /** The database's clock, and the migrations that it has had. @see sql/describe_database.sql */
+  describeDatabase(): Promise<DatabaseFacts>;
 
   /**
    * What cannot be, as rows are now; empty when all is well. Reads everything: for tests and for

@@ -9,6 +9,8 @@ const told = z.object({
   runId: z.string().nullable(),
   workflow: z.string(),
   step: z.string(),
+  /** The node that it is pinned to; such a job waits for that node alone, and is not placed. */
+  host: z.string().nullable(),
   priority: z.int(),
   requires: z.array(z.string()),
   prefers: z.array(z.object({ clause: z.string(), weight: z.number() })),

@@ -45,6 +45,7 @@ describe("the schema", () => {
       "loom_create_token",
       "loom_decide_slots",
       "loom_decline_jobs",
+      "loom_describe_database",
       "loom_enqueue_jobs",
       "loom_expire_jobs",
       "loom_find_token",
@@ -83,6 +84,7 @@ describe("the schema", () => {
       "loom_sync_schedules",
       "loom_trigger_schedule",
       "loom_verify",
+      "loom_weigh_job",
     ]);
   });
 

@@ -195,6 +195,7 @@ async function refusesNonsense(
 }
 
 const takesNothing = [
+  "loom_describe_database",
   "loom_list_nodes",
   "loom_list_paused",
   "loom_list_schedules",

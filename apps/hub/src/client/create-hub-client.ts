@@ -6,13 +6,19 @@ import {
   type HubClientOptions,
 } from "./request.ts";
 import type {
+  AddedJob,
   AuditEntry,
+  Diagnosis,
   Event,
+  Explanation,
   Job,
+  JobExplanation,
   JobSummary,
   Log,
+  Mesh,
   Node,
   Page,
+  PlannedRun,
   Run,
   RunSummary,
   Schedule,
@@ -105,9 +111,9 @@ export function createHubClient(options: HubClientOptions) {
       read<Strand>(at("strands", workflow), {}, call),
     startRun: (
       workflow: string,
-      body: { input?: unknown; key?: string } = {},
+      body: { input?: unknown; key?: string; allowUnsatisfiable?: boolean } = {},
       call?: ChangeOptions,
-    ) => change<StartedRun>(at("strands", workflow, "run"), body, call),
+    ) => change<PlannedRun>(at("strands", workflow, "run"), body, call),
     pauseStrand: (workflow: string, body: { note?: string } = {}, call?: ChangeOptions) =>
       change<void>(at("strands", workflow, "pause"), body, call),
     resumeStrand: (workflow: string, call?: ChangeOptions) =>
@@ -123,14 +129,30 @@ export function createHubClient(options: HubClientOptions) {
       body: { mode: "all" | "failed" } | { mode: "from"; step: string } = { mode: "failed" },
       call?: ChangeOptions,
     ) => change<StartedRun>(at("runs", id, "retry"), body, call),
-    rerunRun: (id: string, body: { input?: unknown } = {}, call?: ChangeOptions) =>
-      change<StartedRun>(at("runs", id, "rerun"), body, call),
+    rerunRun: (
+      id: string,
+      body: { input?: unknown; allowUnsatisfiable?: boolean } = {},
+      call?: ChangeOptions,
+    ) => change<PlannedRun>(at("runs", id, "rerun"), body, call),
 
     listJobs: (query: JobQuery = {}, call?: CallOptions) =>
       read<Page<JobSummary>>("jobs", query, call),
     getJob: (id: number, call?: CallOptions) => read<Job>(at("jobs", id), {}, call),
-    addJobs: (jobs: readonly NewJob[], call?: ChangeOptions) =>
-      change<{ jobs: { id: number; returned: "created" | "existing" }[] }>("jobs", { jobs }, call),
+    /** Why it runs where it does, or does not run, as things are now. */
+    explainJob: (id: number, query: { node?: string } = {}, call?: CallOptions) =>
+      read<JobExplanation>(at("jobs", id, "explain"), query, call),
+    /** Which node would take a step that requires this, and why no other. */
+    async explain(body: {
+      requires?: readonly string[];
+      host?: string;
+      prefers?: readonly { clause: string; weight: number }[];
+    }) {
+      return (await (await ask("POST", "explain", { body })).json()) as Explanation;
+    },
+    addJobs: (
+      jobs: readonly NewJob[],
+      { allowUnsatisfiable, ...call }: ChangeOptions & { allowUnsatisfiable?: boolean } = {},
+    ) => change<{ jobs: AddedJob[] }>("jobs", { jobs, allowUnsatisfiable }, call),
     cancelJob: (id: number, call?: ChangeOptions) =>
       change<{ answer: "cancelled" | "requested" | "finished" }>(
         at("jobs", id, "cancel"),
@@ -144,6 +166,7 @@ export function createHubClient(options: HubClientOptions) {
 
     listNodes: (call?: CallOptions) => read<{ data: Node[] }>("nodes", {}, call),
     getNode: (name: string, call?: CallOptions) => read<Node>(at("nodes", name), {}, call),
+    /** `forMs`: when a pause ends by itself, or the deadline of a drain. */
 
     /** A pause ends by itself after `forMs`, which is the deadline of a drain. */
     steerNode: (
@@ -180,6 +203,11 @@ export function createHubClient(options: HubClientOptions) {
       stream: StreamOptions = {},
     ): AsyncGenerator<StreamEvent<Log>, void> =>
       followStream(ask, at("jobs", id, "logs", "stream"), stream),
+
+    getDoctor: (call?: CallOptions) => read<Diagnosis>("doctor", {}, call),
+    /** Pinging takes up to 20 s. */
+    getMesh: (query: { ping?: boolean } = {}, call?: CallOptions) =>
+      read<Mesh>("mesh", query, call),
 
     listAudit: (query: PageQuery = {}, call?: CallOptions) =>
       read<Page<AuditEntry>>("audit", query, call),

@@ -11,13 +11,20 @@ export type { StreamEvent, StreamOptions } from "./event-source.ts";
 export { HubError } from "./hub-error.ts";
 export type { CallOptions, ChangeOptions, HubClientOptions } from "./request.ts";
 export type {
+  AddedJob,
   AuditEntry,
+  Diagnosis,
   Event,
+  Explanation,
   Job,
+  JobExplanation,
   JobSummary,
   Log,
+  Mesh,
   Node,
   Page,
+  PlannedRun,
+  PlanVerdict,
   Problem,
   Run,
   RunSummary,
@@ -26,6 +33,7 @@ export type {
   Scope,
   Session,
   StartedRun,
+  StepVerdict,
   Strand,
   StrandSummary,
   Token,

@@ -35,12 +35,15 @@ export function createTimetable({
   queue,
   workflows,
   log,
+  defaultHost,
   onStarted = () => {},
   onDecided = () => {},
 }: {
   queue: Queue;
   workflows: ReadonlyMap<string, AnyWorkflow>;
   log: Log;
+  /** The node that is preferred for steps that neither require nor prefer anything. */
+  defaultHost?: string | undefined;
   /** Called when runs were started. */
   onStarted?: () => void;
   /** Called with each slot that was given its outcome. */
@@ -64,7 +67,7 @@ export function createTimetable({
     const workflow = workflows.get(schedule.workflow);
     if (!workflow || schedule.removedAt !== null) return LOOK_MS;
     const paused = schedule.pausedAt !== null;
-    const plan = planOf(workflow, schedule);
+    const plan = planOf(workflow, { input: schedule.input, defaultHost });
     if (schedule.queued !== null && !schedule.running && !paused && !(plan instanceof Error)) {
       const { answer } = await queue.startQueuedSlot(schedule.id, plan, epoch);
       if (answer !== "started") return LOOK_QUEUED_MS;
@@ -116,9 +119,12 @@ export function createTimetable({
 }
 
 /** The plan of a schedule's next run, or why there is none: a fault of its workflow. */
-function planOf(workflow: AnyWorkflow, { input }: Schedule): RunPlan | Error {
+function planOf(
+  workflow: AnyWorkflow,
+  options: { input: Schedule["input"]; defaultHost: string | undefined },
+): RunPlan | Error {
   try {
-    return planRun(workflow, { input });
+    return planRun(workflow, options);
   } catch (error) {
     if (error instanceof PlanError || error instanceof InvalidInputError) return error;
     throw error;

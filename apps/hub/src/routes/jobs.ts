@@ -1,4 +1,7 @@
 import { createRoute, z } from "@hono/zod-openapi";
+import type { EnqueuedJob } from "@loom/queue";
+import { explainJob } from "../explain/explain-job.ts";
+import { allowUnsatisfiable, judgePlan } from "../explain/judge-plan.ts";
 import { createRouter, type RouteDeps } from "../hub-context.ts";
 import { answer, json } from "../json-content.ts";
 import { jsonValue } from "../json-value.ts";
@@ -14,8 +17,11 @@ import {
   toJobSummary,
   toJobView,
 } from "../views/job.ts";
+import { jobExplanationView } from "../views/job-explanation.ts";
 import { logView, toLogPart } from "../views/log.ts";
 import { pageOf, pageQuery, readCursor, toPage } from "../views/page.ts";
+import { stepVerdictView } from "../views/verdict.ts";
+import { unknownNode } from "./nodes.ts";
 
 /** Of a log that one answer holds, as chunks of at most 256 KiB. */
 const CHUNKS = 16;
@@ -54,6 +60,26 @@ const get = createRoute({
   },
 });
 
+const explain = createRoute({
+  ...operation("explainJob", "read"),
+  method: "get",
+  path: "/{id}/explain",
+  summary: "Why a job runs where it does, or does not run, as things are now",
+  request: {
+    params: jobParams,
+    query: z.object({
+      node: z.string().max(63).optional().openapi({
+        description: "Report of this node alone: for more than 50 nodes, which are told in groups",
+      }),
+    }),
+  },
+  responses: {
+    200: answer("What placing would say of it now", jobExplanationView),
+    ...commonProblems,
+    ...problems(404, 422),
+  },
+});
+
 const newJob = z.strictObject({
   workflow: z.string().max(100),
   step: z.string().max(100),
@@ -82,14 +108,20 @@ const add = createRoute({
     headers: idempotencyHeaders,
     body: {
       required: true,
-      ...json(z.strictObject({ jobs: z.array(newJob).min(1).max(1_000) })),
+      ...json(z.strictObject({ jobs: z.array(newJob).min(1).max(1_000), allowUnsatisfiable })),
     },
   },
   responses: {
     202: answer(
       "They are stored, in the same order",
       z.object({
-        jobs: z.array(z.object({ id: z.int(), returned: z.enum(["created", "existing"]) })),
+        jobs: z.array(
+          z.object({
+            id: z.int(),
+            returned: z.enum(["created", "existing"]),
+            verdict: stepVerdictView,
+          }),
+        ),
       }),
     ),
     ...commonProblems,
@@ -154,7 +186,8 @@ const log = createRoute({
   },
 });
 
-export function jobRoutes({ queue, workflows, feed, onJobsAdded }: RouteDeps) {
+export function jobRoutes(deps: RouteDeps) {
+  const { queue, workflows, defaultHost, feed, onJobsAdded } = deps;
   const app = createRouter();
 
   app.openapi(list, async (c) => {
@@ -170,14 +203,25 @@ export function jobRoutes({ queue, workflows, feed, onJobsAdded }: RouteDeps) {
     c.json(toJobView(await queue.getJob(c.req.valid("param").id)), 200),
   );
 
+  app.openapi(explain, async (c) => {
+    const wait = await queue.weighJob(c.req.valid("param").id);
+    const { node } = c.req.valid("query");
+    const nodes = await queue.listNodes();
+    const names = nodes.map(({ name }) => name);
+    if (node !== undefined && !names.includes(node)) throw unknownNode(node, names);
+    return c.json(explainJob(wait, nodes, node), 200);
+  });
+
   app.openapi(add, async (c) => {
-    const jobs = c.req
-      .valid("json")
-      .jobs.map((job) => ({ ...planJob(job, workflows), ...traceOf(c) }));
-    const added = await (await actOnceFor(c, queue)).enqueue(jobs);
+    const { jobs: asked, allowUnsatisfiable: isAllowed } = c.req.valid("json");
+    const jobs = asked.map((job) => planJob(job, { workflows, defaultHost }));
+    const { steps } = await judgePlan(jobs, { deps, allowUnsatisfiable: isAllowed });
+    const traced = jobs.map((job) => ({ ...job, ...traceOf(c) }));
+    const added = await (await actOnceFor(c, queue)).enqueue(traced);
     onJobsAdded();
     c.set("made", { jobIds: added.map(({ id }) => id) });
-    return c.json({ jobs: added }, 202);
+    const answered = steps.map((verdict, index) => ({ ...(added[index] as EnqueuedJob), verdict }));
+    return c.json({ jobs: answered }, 202);
   });
 
   app.openapi(cancel, async (c) => {

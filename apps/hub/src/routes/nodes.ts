@@ -97,7 +97,7 @@ export function nodeRoutes({ queue, onJobsAdded }: RouteDeps) {
   return app;
 }
 
-function unknownNode(name: string, known: string[]): ProblemError {
+export function unknownNode(name: string, known: string[]): ProblemError {
   const suggestions = suggestNames(name, known);
   const meant = suggestions.length > 0 ? `; did you mean ${suggestions.join(" or ")}?` : "";
   return new ProblemError({

@@ -1,5 +1,6 @@
 import { createRoute, z } from "@hono/zod-openapi";
 import { planRun } from "@loom/scheduler";
+import { allowUnsatisfiable, judgePlan } from "../explain/judge-plan.ts";
 import { findWorkflow } from "../find-workflow.ts";
 import { createRouter, type RouteDeps } from "../hub-context.ts";
 import { answer, json } from "../json-content.ts";
@@ -10,7 +11,7 @@ import { traceOf } from "../trace-requests.ts";
 import { pageOf, pageQuery, readCursor, toPage } from "../views/page.ts";
 import { runView, toRunView } from "../views/run.ts";
 import { runStatus, runSummaryView, runTrigger, toRunSummary } from "../views/run-summary.ts";
-import { startedView, toStarted } from "../views/started.ts";
+import { plannedRunView, startedView, toStarted } from "../views/started.ts";
 
 const params = z.object({ id: z.string() });
 
@@ -111,18 +112,20 @@ const rerun = createRoute({
           input: jsonValue
             .optional()
             .openapi({ description: "In place of the run's; left out, the input is the same" }),
+          allowUnsatisfiable,
         }),
       ),
     },
   },
   responses: {
-    202: answer("The new run is stored", startedView),
+    202: answer("The new run is stored", plannedRunView),
     ...commonProblems,
     ...problems(400, 404, 413, 415, 422),
   },
 });
 
-export function runRoutes({ queue, workflows, feed, onJobsAdded }: RouteDeps) {
+export function runRoutes(deps: RouteDeps) {
+  const { queue, workflows, defaultHost, feed, onJobsAdded } = deps;
   const app = createRouter();
 
   app.openapi(list, async (c) => {
@@ -164,8 +167,9 @@ export function runRoutes({ queue, workflows, feed, onJobsAdded }: RouteDeps) {
 
   app.openapi(rerun, async (c) => {
     const old = await queue.getRun(c.req.valid("param").id);
-    const { input = old.input } = c.req.valid("json");
-    const plan = planRun(findWorkflow(old.workflow, workflows), { input });
+    const { input = old.input, allowUnsatisfiable: isAllowed } = c.req.valid("json");
+    const plan = planRun(findWorkflow(old.workflow, workflows), { input, defaultHost });
+    const verdict = await judgePlan(plan.jobs, { deps, allowUnsatisfiable: isAllowed });
     const askedBy = c.get("identity").who;
     const acting = await actOnceFor(c, queue);
     const started = toStarted(
@@ -173,7 +177,7 @@ export function runRoutes({ queue, workflows, feed, onJobsAdded }: RouteDeps) {
     );
     onJobsAdded();
     c.set("made", { runId: started.runId });
-    return c.json(started, 202, { location: started.links.self });
+    return c.json({ ...started, verdict }, 202, { location: started.links.self });
   });
 
   return app;

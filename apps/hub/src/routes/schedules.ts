@@ -95,7 +95,7 @@ const resume = createRoute({
 });
 
 /** When workflows start by themselves. */
-export function scheduleRoutes({ queue, workflows, onJobsAdded }: RouteDeps) {
+export function scheduleRoutes({ queue, workflows, defaultHost, onJobsAdded }: RouteDeps) {
   const app = createRouter();
 
   app.openapi(list, async (c) => {
@@ -121,7 +121,8 @@ export function scheduleRoutes({ queue, workflows, onJobsAdded }: RouteDeps) {
 
   app.openapi(trigger, async (c) => {
     const { schedule } = await find(c.req.valid("param").id);
-    const plan = planRun(findWorkflow(schedule.workflow, workflows), { input: schedule.input });
+    const workflow = findWorkflow(schedule.workflow, workflows);
+    const plan = planRun(workflow, { input: schedule.input, defaultHost });
     const acting = await actOnceFor(c, queue);
     const askedBy = c.get("identity").who;
     const run = await acting.triggerSchedule(schedule.id, plan, { askedBy });

@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { createRoute, z } from "@hono/zod-openapi";
 import { planRun } from "@loom/scheduler";
+import { allowUnsatisfiable, judgePlan, judgeWorkflow } from "../explain/judge-plan.ts";
 import { findWorkflow } from "../find-workflow.ts";
 import { createRouter, type RouteDeps } from "../hub-context.ts";
 import { answer, json } from "../json-content.ts";
@@ -8,7 +9,7 @@ import { jsonValue } from "../json-value.ts";
 import { actOnceFor, commonProblems, idempotencyHeaders, operation } from "../operation.ts";
 import { problems } from "../problem.ts";
 import { traceOf } from "../trace-requests.ts";
-import { startedView, toStarted } from "../views/started.ts";
+import { plannedRunView, toStarted } from "../views/started.ts";
 import { strandSummaryView, strandView, toStrandSummary, toStrandView } from "../views/strand.ts";
 
 const params = z.object({ workflow: z.string() });
@@ -28,7 +29,7 @@ const get = createRoute({
   ...operation("getStrand", "read"),
   method: "get",
   path: "/{workflow}",
-  summary: "A workflow's definition",
+  summary: "A workflow's definition, and whether it can run now",
   request: { params, headers: z.object({ "if-none-match": z.string().optional() }) },
   responses: {
     200: {
@@ -64,12 +65,13 @@ const run = createRoute({
               description:
                 "A workflow has one run of a key, for as long as that is kept: asking again answers with it",
             }),
+          allowUnsatisfiable,
         }),
       ),
     },
   },
   responses: {
-    202: answer("The run is stored; nodes will run it", startedView),
+    202: answer("The run is stored; nodes will run it", plannedRunView),
     ...commonProblems,
     ...problems(400, 404, 413, 415, 422),
   },
@@ -109,7 +111,8 @@ const resume = createRoute({
 });
 
 /** Workflows, in the interface also called strands. */
-export function strandRoutes({ queue, workflows, onJobsAdded }: RouteDeps) {
+export function strandRoutes(deps: RouteDeps) {
+  const { queue, workflows, defaultHost, onJobsAdded } = deps;
   const app = createRouter();
 
   app.openapi(list, async (c) => {
@@ -121,7 +124,8 @@ export function strandRoutes({ queue, workflows, onJobsAdded }: RouteDeps) {
 
   app.openapi(get, async (c) => {
     const workflow = findWorkflow(c.req.valid("param").workflow, workflows);
-    const view = toStrandView(workflow, (await readPaused()).get(workflow.name));
+    const [paused, canRun] = await Promise.all([readPaused(), judgeWorkflow(workflow, queue)]);
+    const view = toStrandView(workflow, { since: paused.get(workflow.name), canRun });
     const etag = `"${createHash("sha256").update(JSON.stringify(view)).digest("base64url").slice(0, 16)}"`;
     const known = c.req.valid("header")["if-none-match"] ?? "";
     if (known === "*" || known.replaceAll("W/", "").split(/, */).includes(etag)) {
@@ -131,8 +135,10 @@ export function strandRoutes({ queue, workflows, onJobsAdded }: RouteDeps) {
   });
 
   app.openapi(run, async (c) => {
-    const { input, key } = c.req.valid("json");
-    const plan = planRun(findWorkflow(c.req.valid("param").workflow, workflows), { input });
+    const { input, key, allowUnsatisfiable: isAllowed } = c.req.valid("json");
+    const workflow = findWorkflow(c.req.valid("param").workflow, workflows);
+    const plan = planRun(workflow, { input, defaultHost });
+    const verdict = await judgePlan(plan.jobs, { deps, allowUnsatisfiable: isAllowed });
     const askedBy = c.get("identity").who;
     const acting = await actOnceFor(c, queue);
     const started = toStarted(
@@ -140,7 +146,7 @@ export function strandRoutes({ queue, workflows, onJobsAdded }: RouteDeps) {
     );
     onJobsAdded(plan.jobs.flatMap(({ host, after }) => (host && after.length === 0 ? [host] : [])));
     c.set("made", { runId: started.runId });
-    return c.json(started, 202, { location: started.links.self });
+    return c.json({ ...started, verdict }, 202, { location: started.links.self });
   });
 
   app.openapi(pause, async (c) => {

@@ -16,7 +16,7 @@ export const jobParams = z.object({
 
 const instant = z.iso.datetime();
 /** Why no node has it, while it waits. */
-const waitingReason = z.looseObject({ code: z.string(), summary: z.string() }).nullable();
+export const waitingReason = z.looseObject({ code: z.string(), summary: z.string() }).nullable();
 
 export const jobSummaryView = z
   .object({

@@ -1,6 +1,7 @@
 import { z } from "@hono/zod-openapi";
 import type { PausedWorkflow } from "@loom/queue";
 import type { AnyWorkflow } from "@loom/workflow";
+import { type PlanVerdict, planVerdictView } from "./verdict.ts";
 
 const paused = z.object({ note: z.string().nullable(), since: z.iso.datetime() });
 
@@ -52,6 +53,8 @@ export const strandView = z
     steps: z.array(stepDefinition),
     /** JSON Schema of the input; `{}` where the schema cannot be said in it. */
     inputSchema: z.record(z.string(), z.unknown()),
+    /** What would become of each step now; of a host that each run's input decides it knows nothing. */
+    canRun: planVerdictView,
   })
   .openapi("Strand");
 
@@ -75,7 +78,7 @@ export const toStrandSummary = (
 
 export const toStrandView = (
   workflow: AnyWorkflow,
-  since: PausedWorkflow | undefined,
+  { since, canRun }: { since: PausedWorkflow | undefined; canRun: PlanVerdict },
 ): z.output<typeof strandView> => ({
   ...toStrandSummary(workflow, since),
   requires: [...workflow.requires],
@@ -94,6 +97,7 @@ export const toStrandView = (
       typeof step.concurrency === "function" ? ("from input" as const) : step.concurrency,
   })),
   inputSchema: schemaOf(workflow),
+  canRun,
 });
 
 function schemaOf({ input }: AnyWorkflow): Record<string, unknown> {

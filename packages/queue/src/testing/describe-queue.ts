@@ -31,6 +31,7 @@ import { settleBatchContract } from "./contract/settle-batch.ts";
 import { traceparentContract } from "./contract/traceparent.ts";
 import { verifyContract } from "./contract/verify.ts";
 import { waitingContract } from "./contract/waiting.ts";
+import { weighingContract } from "./contract/weighing.ts";
 import type { QueueTest } from "./queue-test.ts";
 
 /**
@@ -49,6 +50,7 @@ export function describeQueue(name: string, test: QueueTest): void {
     waitingContract(test);
     queueDepthContract(test);
     traceparentContract(test);
+    weighingContract(test);
     placeContract(test);
     claimContract(test);
     concurrencyContract(test);

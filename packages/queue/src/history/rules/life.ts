@@ -30,6 +30,7 @@ const BACK = ["waiting", "pending"];
 // A settle that is accepted and one that is salvaged are two transitions.
 const TRANSITIONS: Readonly<Record<string, { from: string[]; to: string[] }>> = {
   "job.ready": { from: ["blocked"], to: BACK },
+  "job.waiting": { from: ["waiting"], to: ["waiting"] },
   "job.offered": { from: ["waiting"], to: ["pending"] },
   "job.offer_expired": { from: ["pending"], to: ["waiting"] },
   "job.declined": { from: ["pending"], to: ["waiting"] },
