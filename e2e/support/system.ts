@@ -10,8 +10,15 @@ const LEASE_MS = 3_000;
 
 export interface System {
   queue: Queue;
+  /** Where the hub answers, and the token that lets one in. */
+  url: string;
+  token: string;
   /** Starts an agent as a process of its own, working when this resolves. */
-  startAgent(name: string, capabilities: string[]): Promise<ChildProcessHandle>;
+  startAgent(
+    name: string,
+    capabilities: string[],
+    options?: { slots?: number },
+  ): Promise<ChildProcessHandle>;
   /** Calls the hub's API. */
   call(
     method: "GET" | "POST",
@@ -24,8 +31,16 @@ export interface System {
 /** Any JSON object; tests say what they expect of it. */
 type Body = Record<string, unknown>;
 
-/** A database, and a hub called oracle in a process of its own. */
-export async function startSystem(): Promise<System> {
+/**
+ * A database, and a hub called oracle in a process of its own.
+ *
+ * @param options.workflows - The folder that hub and agents take theirs from.
+ */
+export async function startSystem({
+  workflows = new URL("../workflows", import.meta.url),
+}: {
+  workflows?: URL;
+} = {}): Promise<System> {
   const cluster = await startCluster({ schema: await migrationScript() });
   const database = await openDatabase(cluster.info);
   const started: ChildProcessHandle[] = [];
@@ -42,7 +57,7 @@ export async function startSystem(): Promise<System> {
           SUPABASE_URL: database.url,
           SUPABASE_SERVICE_ROLE_KEY: database.serviceKey,
           LOOM_LEASE_MS: String(LEASE_MS),
-          LOOM_WORKFLOWS_DIR: fileURLToPath(new URL("../workflows", import.meta.url)),
+          LOOM_WORKFLOWS_DIR: fileURLToPath(workflows),
           ...env,
         },
         onLine(text) {
@@ -67,12 +82,15 @@ export async function startSystem(): Promise<System> {
 
   return {
     queue: createQueue({ client }),
+    url: String(hub.facts.url),
+    token: TOKEN,
 
-    async startAgent(name, capabilities) {
+    async startAgent(name, capabilities, { slots } = {}) {
       const { child } = await start("@loom/node-agent/main", "agent started", {
         LOOM_NODE_NAME: name,
         LOOM_CAPABILITIES: capabilities.join(","),
         POLL_INTERVAL_MS: "100",
+        ...(slots !== undefined && { LOOM_SLOTS: String(slots) }),
       });
       return child;
     },

@@ -11,6 +11,7 @@ import { knownHost } from "./access/known-host.ts";
 import type { RateLimit } from "./access/rate-limit.ts";
 import type { TailnetAccess } from "./access/tailnet.ts";
 import { createTokenMemory } from "./access/token-memory.ts";
+import { serveDashboard } from "./dashboard.ts";
 import { createEventFeed } from "./events/event-feed.ts";
 import { createStreamGate } from "./events/event-stream.ts";
 import type { HubEnv, RouteDeps } from "./hub-context.ts";
@@ -48,6 +49,8 @@ export interface HubDeps {
   tailnet?: TailnetAccess;
   /** Of one credential; default 100 a second, and 600 at once. */
   rateLimit?: RateLimit;
+  /** The folder of the built dashboard, to be served at `/`; none without it. */
+  dashboard?: string | undefined;
   /** Of streams that are open at once; default 1000. */
   maxStreams?: number;
   /** Called when there may be something to place, or to claim. */
@@ -85,6 +88,7 @@ export function createHub(deps: HubDeps): OpenAPIHono<HubEnv> {
   );
   app.use(requestId());
   app.use(knownHost(deps.hosts ?? []));
+  if (deps.dashboard !== undefined) app.use(serveDashboard(deps.dashboard));
   app.use(methodNotAllowed({ app, onMethodNotAllowed }));
   app.use("/api/*", guard(deps, route));
   app.use("/api/*", bodyLimit({ maxSize: MAX_BODY_BYTES, onError: onLargeBody }));

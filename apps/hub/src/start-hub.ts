@@ -54,6 +54,8 @@ export interface HubOptions {
   hosts?: readonly string[];
   /** Lets the tailnet's people and machines in without a token. */
   tailnet?: TailnetAccess;
+  /** The folder of the built dashboard. */
+  dashboard?: string;
   /** The hub's own node. */
   node: { name: string } & Pick<WorkerOptions, "leaseMs">;
   /** What to look for on the hub's own machine. */
@@ -140,6 +142,7 @@ export async function startHub(
     token: options.token,
     hosts: [node.name, ...(options.hosts ?? [])],
     ...(options.tailnet && { tailnet: options.tailnet }),
+    dashboard: options.dashboard,
     stopping: stop,
     onJobsAdded,
   });

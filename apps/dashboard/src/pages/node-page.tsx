@@ -1,0 +1,130 @@
+import type { Node } from "@loom/hub/client";
+import { hub } from "../hub.ts";
+import { JsonView } from "../parts/json-view.tsx";
+import { Answer, Notice } from "../parts/notice.tsx";
+import { sayAge } from "../parts/say-time.ts";
+import { SlotBar } from "../parts/slot-bar.tsx";
+import { StateBadge } from "../parts/state-badge.tsx";
+import { StrandMark, shortId } from "../parts/strand-mark.tsx";
+import { Tags } from "../parts/tags.tsx";
+import { Ago } from "../parts/time.tsx";
+import { Link, to } from "../router.tsx";
+import { useHub } from "../use-hub.ts";
+import { conditionOf } from "./nodes-page.tsx";
+
+/** One machine: what it offers, what it runs, what it ran. */
+export function NodePage({ name }: { name: string }) {
+  const node = useHub(
+    `node ${name}`,
+    (call) => hub.getNode(name, call),
+    (event) => event.node === name,
+  );
+  const missing = (
+    <Notice title={`No node is called ${name}`}>
+      <p>
+        <Link href="/nodes">All nodes</Link>
+      </p>
+    </Notice>
+  );
+  return (
+    <Answer asked={node} missing={missing}>
+      {(data) => <OneNode node={data} />}
+    </Answer>
+  );
+}
+
+function OneNode({ node }: { node: Node }) {
+  return (
+    <>
+      <div className="row spread">
+        <h1>{node.name}</h1>
+        <StateBadge state={conditionOf(node)} />
+      </div>
+      {node.statusNote && (
+        <div className="cause cause-waiting">
+          {node.status}: {node.statusNote}
+          {node.statusUntil && ` (until ${node.statusUntil})`}
+        </div>
+      )}
+      <dl className="facts-list">
+        <Fact name="Slots">
+          <SlotBar node={node} />
+        </Fact>
+        <Fact name="Last seen">{node.lastSeenMs === null ? "never" : sayAge(node.lastSeenMs)}</Fact>
+        <Fact name="Agent">{node.agentVersion ?? "unknown"}</Fact>
+        <Fact name="Tailnet address">{node.tailnetAddress ?? "unknown"}</Fact>
+        <Fact name="Offers">
+          <Tags tags={node.capabilities} none="nothing in particular" />
+        </Fact>
+      </dl>
+      <NodeJobs name={node.name} />
+      <h2>Facts</h2>
+      <JsonView label="facts" value={node.facts} />
+    </>
+  );
+}
+
+const Fact = ({ name, children }: { name: string; children: React.ReactNode }) => (
+  <div>
+    <dt>{name}</dt>
+    <dd>{children}</dd>
+  </div>
+);
+
+function NodeJobs({ name }: { name: string }) {
+  const jobs = useHub(
+    `jobs of ${name}`,
+    (call) => hub.listJobs({ node: name, limit: 25 }, call),
+    (event) => event.node === name,
+  );
+  return (
+    <>
+      <h2>Work</h2>
+      <Answer asked={jobs}>
+        {({ data }) =>
+          data.length === 0 ? (
+            <p className="muted">It has run nothing yet.</p>
+          ) : (
+            <table className="rows">
+              <thead>
+                <tr>
+                  <th scope="col">State</th>
+                  <th scope="col">Step</th>
+                  <th scope="col">Run</th>
+                  <th scope="col">Attempt</th>
+                  <th scope="col">Taken</th>
+                </tr>
+              </thead>
+              <tbody>
+                {data.map((job) => (
+                  <tr key={job.id}>
+                    <td>
+                      <StateBadge state={job.state} />
+                    </td>
+                    <td className="strong">
+                      {job.workflow} · {job.step}
+                    </td>
+                    <td data-label="run">
+                      {job.runId === null ? (
+                        "on its own"
+                      ) : (
+                        <Link href={to("runs", job.runId)} className="run-name">
+                          <StrandMark runId={job.runId} />
+                          <span className="mono">{shortId(job.runId)}</span>
+                        </Link>
+                      )}
+                    </td>
+                    <td data-label="attempt" className="number">
+                      {job.attempt}/{job.maxAttempts}
+                    </td>
+                    <td data-label="taken">{job.claimedAt ? <Ago at={job.claimedAt} /> : "–"}</td>
+                  </tr>
+                ))}
+              </tbody>
+            </table>
+          )
+        }
+      </Answer>
+    </>
+  );
+}
