@@ -6,7 +6,6 @@ import { mkdirSync } from "node:fs";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { buildDashboard } from "@loom/dashboard/build";
-import type { Page } from "playwright-core";
 import { openBrowser } from "../support/browser.ts";
 import { logIn } from "../support/dashboard.ts";
 import { startSystem } from "../support/system.ts";
@@ -35,6 +34,7 @@ try {
       const context = await browser.newContext({ viewport, colorScheme: theme });
       const page = await context.newPage();
       await logIn(page, system);
+      await page.getByText("live", { exact: true }).waitFor();
       await run("check-disks");
       await run("cut-sign");
       await run("cut-sign");
@@ -51,20 +51,19 @@ try {
       await run("transcode");
       await page.getByText("probe runs on").first().waitFor();
       await take("loom");
-      await open(page, "/queue", "What each node says");
-      await take("queue");
-      await open(page, `/runs/${train}`, "publish");
-      await take("run");
-      await open(page, `/runs/${train}?tab=timeline`, "hatched is waiting");
-      await take("timeline");
-      await open(page, "/runs", "nightly-train");
-      await take("runs");
-      await open(page, "/nodes", "has-camera");
-      await take("nodes");
-      await open(page, "/nodes/tower", "Work");
-      await take("node");
-      await open(page, "/workflows/nightly-train", "tokenise");
-      await take("workflow");
+      for (const [name, address, heading] of [
+        ["queue", "/queue", "need"],
+        ["run", `/runs/${train}`, "nightly-train"],
+        ["runs", "/runs", "Runs"],
+        ["nodes", "/nodes", "Nodes"],
+        ["node", "/nodes/tower", "Work"],
+        ["workflow", "/workflows/nightly-train", "Run it"],
+      ] as const) {
+        await page.goto(new URL(address, system.url).href);
+        await page.getByRole("heading", { name: heading }).first().waitFor();
+        await page.getByText("live", { exact: true }).waitFor();
+        await take(name);
+      }
       await context.close();
     }
   }
@@ -72,9 +71,4 @@ try {
 } finally {
   await browser.close();
   await system.stop();
-}
-
-async function open(page: Page, address: string, text: string): Promise<void> {
-  await page.goto(new URL(address, page.url()).href);
-  await page.getByText(text).first().waitFor();
 }

@@ -25,6 +25,9 @@ export interface System {
     path: string,
     body?: unknown,
   ): Promise<{ status: number; body: Body }>;
+  /** Ends the hub at once, or starts it again at the same address. */
+  killHub(): Promise<void>;
+  startHub(): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -71,18 +74,21 @@ export async function startSystem({
     return { child, facts: await line.promise };
   };
 
-  const hub = await start("@loom/hub/main", "listening", {
-    PORT: "0",
-    LOOM_TOKEN: TOKEN,
-    LOOM_NODE_NAME: "oracle",
-  });
+  const startHub = (port: string) =>
+    start("@loom/hub/main", "listening", {
+      PORT: port,
+      LOOM_TOKEN: TOKEN,
+      LOOM_NODE_NAME: "oracle",
+    });
+  let hub = await startHub("0");
+  const url = String(hub.facts.url);
   const client = createClient(database.url, database.serviceKey, {
     auth: { persistSession: false },
   });
 
   return {
     queue: createQueue({ client }),
-    url: String(hub.facts.url),
+    url,
     token: TOKEN,
 
     async startAgent(name, capabilities, { slots } = {}) {
@@ -96,12 +102,20 @@ export async function startSystem({
     },
 
     async call(method, path, body) {
-      const response = await fetch(`${String(hub.facts.url)}/api/loom${path}`, {
+      const response = await fetch(`${url}/api/loom${path}`, {
         method,
         headers: { authorization: `Bearer ${TOKEN}`, "content-type": "application/json" },
         ...(body !== undefined && { body: JSON.stringify(body) }),
       });
       return { status: response.status, body: (await response.json()) as Body };
+    },
+
+    async killHub() {
+      await hub.child.stop("SIGKILL");
+    },
+
+    async startHub() {
+      hub = await startHub(new URL(url).port);
     },
 
     async stop() {

@@ -29,7 +29,7 @@ export function ThemeSwitch() {
       <select value={theme} onChange={({ target }) => choose(target.value as Theme)}>
         {THEMES.map((one) => (
           <option key={one} value={one}>
-            {one}
+            {one === "system" ? "auto" : one}
           </option>
         ))}
       </select>

@@ -86,9 +86,9 @@ export function createLive({ onLoggedOut }: { onLoggedOut: () => void }): Live {
   function read(): void {
     if (isReading) return;
     isReading = true;
-    void readEverything()
+    void readEverything(Date.now() + state.clockOffsetMs)
       .then((taken) => {
-        recorder.addReading(taken, Date.now() + state.clockOffsetMs);
+        recorder.addReading(taken);
         set({ mesh: recorder.mesh, isRead: true, heardAt: Date.now() });
       })
       .catch((error: unknown) => {
@@ -151,16 +151,17 @@ export function createLive({ onLoggedOut }: { onLoggedOut: () => void }): Live {
 const isNews = ({ type, jobId }: Event, mesh: Mesh): boolean =>
   type === "node.hello" || (jobId !== null && mesh.jobs.get(jobId)?.step === null);
 
-async function readEverything(): Promise<Reading> {
+async function readEverything(at: number): Promise<Reading> {
   const unfinished = ["running", "pending", "waiting", "blocked"] as const;
-  const [nodes, recent, running, ...jobs] = await Promise.all([
+  const [nodes, recent, running, newest, ...jobs] = await Promise.all([
     hub.listNodes(),
     hub.listRuns({ limit: 50 }),
     collect(everyPage(hub.listRuns, { status: "running" as const, limit: 200 }), MAX_JOBS),
+    hub.listJobs({ limit: 100 }),
     ...unfinished.map((state) => collect(everyPage(hub.listJobs, { state, limit: 200 }), MAX_JOBS)),
   ]);
   const runs = new Map([...recent.data, ...running].map((run) => [run.id, run]));
-  return { nodes: nodes.data, runs: [...runs.values()], jobs: jobs.flat() };
+  return { at, nodes: nodes.data, runs: [...runs.values()], jobs: [newest.data, ...jobs].flat() };
 }
 
 async function collect<Item>(items: AsyncIterable<Item>, limit: number): Promise<Item[]> {

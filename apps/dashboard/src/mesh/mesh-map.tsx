@@ -65,8 +65,8 @@ export function MeshMap({
     <div className="stage" ref={stage}>
       {/* What it shows is in the list of strands beside it, in words. */}
       <canvas ref={canvas} style={{ width: "100%", height: heightOf(width) }} />
+      {/* biome-ignore lint/a11y/noSvgWithoutTitle: a group of links, each with a name of its own */}
       <svg width={width} height={layout.height}>
-        <title>{`Map of ${mesh.nodes.size} nodes`}</title>
         <Knot layout={layout} count={[...mesh.jobs.values()].filter(isWaiting).length} />
         <Nodes mesh={mesh} layout={layout} />
       </svg>
@@ -104,7 +104,7 @@ function Knot({ layout: { knot }, count }: { layout: Layout; count: number }) {
     <Link
       href="/queue"
       className={count > 0 ? "knot knot-tied" : "knot"}
-      aria-label={count === 1 ? "1 step waits for a node" : `${count} steps wait for a node`}
+      aria-label={`${count} waiting for a node`}
     >
       <g transform={`translate(${knot.x} ${knot.y})`}>
         <circle className="node-focus" r="26" />

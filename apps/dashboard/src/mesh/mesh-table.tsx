@@ -22,7 +22,7 @@ export function MeshTable({ mesh }: { mesh: Mesh }) {
                 }
               />
               <span className="muted end">
-                {jobs.length} of {node.slots} {node.slots === 1 ? "slot" : "slots"} taken
+                {jobs.length}/{node.slots} {node.slots === 1 ? "slot" : "slots"}
               </span>
             </div>
             {jobs.length > 0 && (

@@ -23,8 +23,9 @@ export interface MeshJob {
   readonly state: JobState;
   /** Where it runs or ran, or the node that it is offered to. */
   readonly node: string | null;
-  /** Of the newest event that was applied; 0 for what was read. */
+  /** The newest event that was applied, and when it was, in ms since the epoch; 0 for what was read. */
   readonly seq: number;
+  readonly at: number;
   /** Why no node has it, while it waits. */
   readonly reason: string | null;
   readonly requires: readonly string[];
@@ -37,6 +38,8 @@ export interface MeshRun {
   readonly status: RunStatus;
   /** Nodes in the order of their claims; the same one twice only with another between. */
   readonly path: readonly string[];
+  /** When its path was read, in ms since the epoch; 0 where it is known from events alone. */
+  readonly pathReadAt: number;
   readonly createdAt: string;
   readonly finishedAt: string | null;
 }

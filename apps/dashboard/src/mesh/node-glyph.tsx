@@ -2,7 +2,7 @@ import { memo } from "react";
 import { Link, to } from "../router.tsx";
 import type { Place } from "./layout.ts";
 import type { MeshNode } from "./mesh.ts";
-import { strandOf } from "./thread.ts";
+import { strandOf } from "./strand.ts";
 
 /** More slots than these are one ring, filled as far as they are taken. */
 const MAX_SEGMENTS = 16;
@@ -26,7 +26,8 @@ export const NodeGlyph = memo(function NodeGlyph({
   const condition = node.online ? node.status : "offline";
   return (
     <Link href={to("nodes", node.name)} aria-label={label} className={`node node-${condition}`}>
-      <g transform={`translate(${place.x} ${place.y})`}>
+      {/* The label says it all, and more. */}
+      <g aria-hidden="true" transform={`translate(${place.x} ${place.y})`}>
         <circle className="node-body" r={ring - 9} />
         {node.slots > MAX_SEGMENTS ? (
           <Ring ring={ring} share={running.length / node.slots} />

@@ -1,7 +1,8 @@
 import type { Layout, Place } from "./layout.ts";
 import type { Ink } from "./painter.ts";
 import type { Pulse, PulseKind } from "./pulse.ts";
-import { type Curve, curveBetween, placeOf, pointAt, strandOf } from "./thread.ts";
+import { strandOf } from "./strand.ts";
+import { type Curve, curveBetween, placeOf, pointAt } from "./thread.ts";
 
 /** A pulse under way. */
 export interface LivePulse extends Pulse {

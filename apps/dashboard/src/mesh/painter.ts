@@ -2,7 +2,8 @@ import type { Layout } from "./layout.ts";
 import type { MeshRun } from "./mesh.ts";
 import { durationOf, type LivePulse, paintPulse } from "./paint-pulse.ts";
 import type { Pulse } from "./pulse.ts";
-import { strandOf, threadOf } from "./thread.ts";
+import { strandOf } from "./strand.ts";
+import { threadOf } from "./thread.ts";
 
 /** Pulses that are drawn one by one; more are counted at where they go. */
 const MAX_PULSES = 300;
@@ -34,15 +35,12 @@ export interface Painter {
   show(scene: Scene): void;
   addPulse(pulse: Pulse): void;
   setInk(ink: Ink): void;
-  /** Of what is being drawn: how long the last frame took to draw, and how many pulses are under way. */
-  readonly stats: { frames: number; totalMs: number; maxMs: number; pulses: number };
   stop(): void;
 }
 
 /** Draws threads and pulses. Its loop sleeps while nothing moves. */
 export function createPainter(canvas: HTMLCanvasElement, options: { isStill: boolean }): Painter {
   const context = canvas.getContext("2d");
-  const stats = { frames: 0, totalMs: 0, maxMs: 0, pulses: 0 };
   let scene: Scene | undefined;
   let ink: Ink | undefined;
   let pulses: LivePulse[] = [];
@@ -56,15 +54,9 @@ export function createPainter(canvas: HTMLCanvasElement, options: { isStill: boo
   function draw(at: number): void {
     frame = undefined;
     if (!context || !scene || !ink) return;
-    const began = performance.now();
     pulses = pulses.filter((pulse) => at - pulse.beganAt < durationOf(pulse));
     const isFading = drawThreads(context, scene, ink);
     for (const pulse of pulses) paintPulse(context, scene.layout, ink, pulse, at);
-    const took = performance.now() - began;
-    stats.frames += 1;
-    stats.totalMs += took;
-    stats.maxMs = Math.max(stats.maxMs, took);
-    stats.pulses = pulses.length;
     clearTimeout(timer);
     if (pulses.length > 0) wake();
     else if (isFading) timer = setTimeout(wake, FADE_STEP_MS);
@@ -78,7 +70,6 @@ export function createPainter(canvas: HTMLCanvasElement, options: { isStill: boo
   document.addEventListener("visibilitychange", onVisibility);
 
   return {
-    stats,
     show(next) {
       scene = next;
       fit(canvas, context, next.layout);

@@ -1,5 +1,5 @@
 import type { Ink } from "./painter.ts";
-import { STRAND_STYLES } from "./thread.ts";
+import { STRAND_STYLES } from "./strand.ts";
 
 /** The theme's colours, as the style sheet resolves them: a canvas knows no custom properties. */
 export function readInk(within: Element): Ink {

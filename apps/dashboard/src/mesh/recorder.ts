@@ -1,7 +1,7 @@
 import type { Event } from "@loom/hub/client";
 import { emptyMesh, type Mesh } from "./mesh.ts";
 import { type Reading, readMesh } from "./read-mesh.ts";
-import { reduce } from "./reduce.ts";
+import { forget, reduce } from "./reduce.ts";
 
 /** How far back a replay goes. */
 export const REPLAY_MS = 15 * 60_000;
@@ -14,8 +14,7 @@ export interface Recorder {
   /** The first moment that can be shown, in ms since the epoch; undefined before there is any. */
   readonly beginsAt: number | undefined;
   addEvent(event: Event): void;
-  /** @param at - When it was read, in ms since the epoch by the hub's clock. */
-  addReading(reading: Reading, at: number): void;
+  addReading(reading: Reading): void;
   meshAt(at: number): Mesh;
   /** What was told after the one moment, until the other. */
   eventsBetween(after: number, until: number): Event[];
@@ -53,8 +52,9 @@ export function createRecorder(): Recorder {
       mesh = reduce(mesh, event);
       stretches.at(-1)?.events.push({ at, event });
     },
-    addReading(reading, at) {
-      mesh = readMesh(reading, mesh);
+    addReading(reading) {
+      const { at } = reading;
+      mesh = readMesh(reading, forget(mesh, at));
       if (isDue(at)) keep(at);
     },
     meshAt(at) {

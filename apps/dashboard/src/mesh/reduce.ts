@@ -23,9 +23,11 @@ export function reduce(mesh: Mesh, event: Event): Mesh {
   }
   if (event.type === "run.started") return reduceRun(mesh, event, "running");
   if (event.type === "run.finished") {
-    return reduceRun(forget(mesh, event.at), event, event.state as RunStatus);
+    return reduceRun(forget(mesh, Date.parse(event.at)), event, event.state as RunStatus);
   }
-  return event.jobId === null ? mesh : reduceJob(mesh, event, event.jobId);
+  if (event.jobId === null) return mesh;
+  const next = reduceJob(mesh, event, event.jobId);
+  return event.type === "job.claimed" ? { ...next, runs: walk(next.runs, event) } : next;
 }
 
 function reduceNode(mesh: Mesh, name: string | null, online: boolean): Mesh {
@@ -45,6 +47,7 @@ function reduceRun(mesh: Mesh, { runId, at, detail }: Event, status: RunStatus):
     workflow: known?.workflow ?? (status === "running" ? detail : null),
     status,
     path: known?.path ?? [],
+    pathReadAt: known?.pathReadAt ?? 0,
     createdAt: known?.createdAt ?? at,
     finishedAt: status === "running" ? null : at,
   };
@@ -52,7 +55,7 @@ function reduceRun(mesh: Mesh, { runId, at, detail }: Event, status: RunStatus):
 }
 
 function reduceJob(mesh: Mesh, event: Event, id: number): Mesh {
-  const { runId, seq, state: given, type } = event;
+  const { runId, seq, state: given } = event;
   const known = mesh.jobs.get(id);
   if (known && (known.seq >= seq || isFinal(known.state))) return mesh;
   const state = (given ?? known?.state ?? "waiting") as JobState;
@@ -65,12 +68,12 @@ function reduceJob(mesh: Mesh, event: Event, id: number): Mesh {
     state,
     node: nodeAfter(event, state, known),
     seq,
+    at: Date.parse(event.at),
     reason: state === "waiting" && known?.state === "waiting" ? known.reason : null,
     requires: known?.requires ?? [],
   };
   const jobs = withEntry(mesh.jobs, id, job);
-  if (type !== "job.claimed" || event.node === null || runId === null) return { ...mesh, jobs };
-  return { ...mesh, jobs, runs: walk(mesh.runs, runId, event.node) };
+  return { ...mesh, jobs };
 }
 
 /** A job that waits has no node; one that is finished keeps the one where it ran. */
@@ -79,16 +82,17 @@ function nodeAfter({ node }: Event, state: JobState, known: MeshJob | undefined)
   return node ?? known?.node ?? null;
 }
 
-/** A run goes on at a node. */
-function walk(runs: Mesh["runs"], runId: string, node: string): Mesh["runs"] {
-  const run = runs.get(runId);
-  if (!run || run.path.at(-1) === node) return runs;
-  return withEntry(runs, runId, { ...run, path: [...run.path, node] });
+/** A run goes on at a node, unless its path was read after that. */
+function walk(runs: Mesh["runs"], { runId, node, at }: Event): Mesh["runs"] {
+  const run = runs.get(runId ?? "");
+  if (!run || node === null || run.path.at(-1) === node) return runs;
+  if (Date.parse(at) <= run.pathReadAt) return runs;
+  return withEntry(runs, run.id, { ...run, path: [...run.path, node] });
 }
 
 /** Without what was finished long ago. */
-function forget(mesh: Mesh, at: string): Mesh {
-  const until = Date.parse(at) - GHOST_MS;
+export function forget(mesh: Mesh, at: number): Mesh {
+  const until = at - GHOST_MS;
   const isOld = ({ finishedAt }: MeshRun) => finishedAt !== null && Date.parse(finishedAt) < until;
   const old = new Set([...mesh.runs.values()].filter(isOld).map(({ id }) => id));
   if (old.size === 0) return mesh;

@@ -1,4 +1,5 @@
 import type { Layout, Place } from "./layout.ts";
+import { hash } from "./strand.ts";
 
 /** A stretch of a thread: a quadratic curve. */
 export interface Curve {
@@ -6,20 +7,6 @@ export interface Curve {
   readonly bend: Place;
   readonly to: Place;
 }
-
-/** Colours and dashes of strands, by number. */
-export const STRAND_STYLES = 12;
-
-const hash = (text: string): number => {
-  let value = 2166136261;
-  for (let index = 0; index < text.length; index += 1) {
-    value = Math.imul(value ^ text.charCodeAt(index), 16777619);
-  }
-  return value >>> 0;
-};
-
-/** The colour and dash of a run: always the same one. */
-export const strandOf = (runId: string): number => hash(runId) % STRAND_STYLES;
 
 /** From -1 to 1: to which side a run's thread bends, so that threads lie beside each other. */
 const leanOf = (runId: string): number => ((hash(`${runId}~`) % 1000) / 1000) * 2 - 1;

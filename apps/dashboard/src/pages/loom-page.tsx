@@ -40,27 +40,29 @@ export function LoomPage() {
         </Notice>
       ) : (
         <div className="weave">
-          <section className="map-panel card" aria-label="The mesh">
-            {view === "table" ? (
-              <MeshTable mesh={mesh} />
-            ) : (
-              <MeshMap mesh={mesh} focus={focus} now={replay.now} pulses={replay.pulses} />
-            )}
-            <div className="map-tools">
-              <ReplayBar replay={replay} />
-              <button
-                type="button"
-                className="quiet"
-                onClick={() => setQuery("view", view === "table" ? "map" : "table")}
-              >
-                {view === "table" ? "Show the map" : "Show as a list"}
-              </button>
-            </div>
-          </section>
-          <div className="rail">
-            <RunRail mesh={mesh} onFocus={setFocus} />
-            <WaitingList mesh={mesh} />
+          <div className="weave-main">
+            <section className="map-panel card" aria-label="The mesh">
+              {view === "table" ? (
+                <MeshTable mesh={mesh} />
+              ) : (
+                <MeshMap mesh={mesh} focus={focus} now={replay.now} pulses={replay.pulses} />
+              )}
+              <div className="map-tools">
+                <ReplayBar replay={replay} />
+                <button
+                  type="button"
+                  className="quiet"
+                  onClick={() => setQuery("view", view === "table" ? "map" : "table")}
+                >
+                  {view === "table" ? "Show the map" : "Show as a list"}
+                </button>
+              </div>
+            </section>
             <ActivityList />
+          </div>
+          <div className="rail">
+            <WaitingList mesh={mesh} />
+            <RunRail mesh={mesh} onFocus={setFocus} />
           </div>
         </div>
       )}

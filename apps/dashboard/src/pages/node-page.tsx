@@ -1,4 +1,5 @@
 import type { Node } from "@loom/hub/client";
+import type { ReactNode } from "react";
 import { hub } from "../hub.ts";
 import { JsonView } from "../parts/json-view.tsx";
 import { Answer, Notice } from "../parts/notice.tsx";
@@ -6,7 +7,7 @@ import { sayAge } from "../parts/say-time.ts";
 import { SlotBar } from "../parts/slot-bar.tsx";
 import { StateBadge } from "../parts/state-badge.tsx";
 import { StrandMark, shortId } from "../parts/strand-mark.tsx";
-import { Tags } from "../parts/tags.tsx";
+import { KNOWS, Tags } from "../parts/tags.tsx";
 import { Ago } from "../parts/time.tsx";
 import { Link, to } from "../router.tsx";
 import { useHub } from "../use-hub.ts";
@@ -53,8 +54,14 @@ function OneNode({ node }: { node: Node }) {
         <Fact name="Last seen">{node.lastSeenMs === null ? "never" : sayAge(node.lastSeenMs)}</Fact>
         <Fact name="Agent">{node.agentVersion ?? "unknown"}</Fact>
         <Fact name="Tailnet address">{node.tailnetAddress ?? "unknown"}</Fact>
-        <Fact name="Offers">
+        <Fact name="Offers" isWide>
           <Tags tags={node.capabilities} none="nothing in particular" />
+        </Fact>
+        <Fact name="Workflows" isWide>
+          {node.capabilities
+            .filter((capability) => capability.startsWith(KNOWS))
+            .map((capability) => capability.slice(KNOWS.length))
+            .join(", ") || "none"}
         </Fact>
       </dl>
       <NodeJobs name={node.name} />
@@ -64,8 +71,16 @@ function OneNode({ node }: { node: Node }) {
   );
 }
 
-const Fact = ({ name, children }: { name: string; children: React.ReactNode }) => (
-  <div>
+const Fact = ({
+  name,
+  isWide = false,
+  children,
+}: {
+  name: string;
+  isWide?: boolean;
+  children: ReactNode;
+}) => (
+  <div className={isWide ? "wide" : undefined}>
     <dt>{name}</dt>
     <dd>{children}</dd>
   </div>

@@ -66,10 +66,7 @@ const NodeTable = ({ nodes }: { nodes: readonly Node[] }) => (
             <SlotBar node={node} />
           </td>
           <td data-label="offers">
-            <Tags tags={node.capabilities.slice(0, 5)} none="nothing in particular" />
-            {node.capabilities.length > 5 && (
-              <span className="muted"> +{node.capabilities.length - 5}</span>
-            )}
+            <Tags tags={node.capabilities} none="nothing in particular" />
           </td>
           <td data-label="address" className="mono">
             {node.tailnetAddress ?? "–"}

@@ -5,7 +5,7 @@ import { ActButton } from "../parts/act-button.tsx";
 import { Answer, Notice } from "../parts/notice.tsx";
 import { StrandMark, shortId } from "../parts/strand-mark.tsx";
 import { Tags } from "../parts/tags.tsx";
-import { Ago } from "../parts/time.tsx";
+import { Ago, Took } from "../parts/time.tsx";
 import { Link, to } from "../router.tsx";
 import { Verdicts } from "../run/run-placement.tsx";
 import { useMay } from "../session-context.tsx";
@@ -61,7 +61,7 @@ function Group({ group, onChange }: { group: WaitingGroup<JobSummary>; onChange:
       </h2>
       <p className="queue-reason">{sentence(group.reason ?? "it is being placed")}</p>
       <p className="muted">
-        The oldest waits since <Ago at={oldest} />.
+        The oldest has waited for <Took from={oldest} until={null} />.
       </p>
       <details>
         <summary>What each node says</summary>

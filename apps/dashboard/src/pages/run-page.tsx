@@ -10,7 +10,6 @@ import { RunCause } from "../run/run-cause.tsx";
 import { RunEvents } from "../run/run-events.tsx";
 import { RunLogs } from "../run/run-logs.tsx";
 import { RunPlacement } from "../run/run-placement.tsx";
-import { RunTimeline } from "../run/run-timeline.tsx";
 import { RunValues } from "../run/run-values.tsx";
 import { RunWeave } from "../run/run-weave.tsx";
 import { useMay } from "../session-context.tsx";
@@ -18,7 +17,6 @@ import { useHub } from "../use-hub.ts";
 
 const TABS = {
   weave: RunWeave,
-  timeline: RunTimeline,
   logs: RunLogs,
   values: RunValues,
   events: RunEvents,
@@ -65,7 +63,8 @@ function OneRun({ run }: { run: Run }) {
             started <Ago at={run.createdAt} />
           </span>
           <span>
-            took <Took from={run.createdAt} until={run.finishedAt} />
+            {run.status === "running" ? "for" : "took"}{" "}
+            <Took from={run.createdAt} until={run.finishedAt} />
           </span>
           <span>
             {run.trigger}

@@ -4,10 +4,16 @@ export function sayDuration(ms: number): string {
   if (ms < 1_000) return `${Math.round(ms)} ms`;
   if (ms < 60_000) return `${(ms / 1_000).toFixed(1)} s`;
   const seconds = Math.round(ms / 1_000);
-  if (seconds < 3_600) return `${Math.floor(seconds / 60)} min ${seconds % 60} s`;
+  if (seconds < 3_600) return parts(seconds, 60, "min", "s");
   const minutes = Math.round(seconds / 60);
-  if (minutes < 48 * 60) return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+  if (minutes < 48 * 60) return parts(minutes, 60, "h", "min");
   return `${Math.round(minutes / (60 * 24))} days`;
+}
+
+function parts(amount: number, size: number, large: string, small: string): string {
+  const rest = amount % size;
+  const whole = `${Math.floor(amount / size)} ${large}`;
+  return rest === 0 ? whole : `${whole} ${rest} ${small}`;
 }
 
 /** `just now`, `40 s ago`, `5 min ago`. */

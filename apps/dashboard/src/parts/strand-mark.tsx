@@ -1,4 +1,4 @@
-import { strandOf } from "../mesh/thread.ts";
+import { strandOf } from "../mesh/strand.ts";
 
 /** The colour and dash of a run, as on the map. */
 export function StrandMark({ runId }: { runId: string }) {

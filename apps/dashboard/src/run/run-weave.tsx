@@ -4,11 +4,22 @@ import { Tags } from "../parts/tags.tsx";
 import { Took } from "../parts/time.tsx";
 import { Link, to } from "../router.tsx";
 import { directNeeds, layersOf } from "./layers.ts";
+import { RunTimeline } from "./run-timeline.tsx";
 
-const CARD = { width: 208, height: 98, gapX: 64, gapY: 22 };
+const CARD = { width: 188, height: 98, gapX: 46, gapY: 20 };
+
+/** What comes after what, and when it was. */
+export function RunWeave({ run }: { run: Run }) {
+  return (
+    <>
+      <Steps run={run} />
+      <RunTimeline run={run} />
+    </>
+  );
+}
 
 /** The steps from left to right, joined by what each comes after. */
-export function RunWeave({ run }: { run: Run }) {
+function Steps({ run }: { run: Run }) {
   const layers = layersOf(run.steps);
   const tallest = Math.max(...layers.map((layer) => layer.length));
   const height = tallest * (CARD.height + CARD.gapY) - CARD.gapY;
