@@ -36,12 +36,20 @@ export interface MeshRun {
   readonly id: string;
   readonly workflow: string | null;
   readonly status: RunStatus;
-  /** Nodes in the order of their claims; the same one twice only with another between. */
+  /** Nodes that it used; the same one twice only with another between. */
   readonly path: readonly string[];
-  /** When its path was read, in ms since the epoch; 0 where it is known from events alone. */
-  readonly pathReadAt: number;
+  /** The claims that were told, by their events' numbers. */
+  readonly claims: readonly Claim[];
+  /** Nodes as they were read, before any claim was told, and when, in ms since the epoch. */
+  readonly read: { readonly path: readonly string[]; readonly at: number };
   readonly createdAt: string;
   readonly finishedAt: string | null;
+}
+
+/** A node took a step. */
+export interface Claim {
+  readonly seq: number;
+  readonly node: string;
 }
 
 /** What the map shows: a value, made of what was read and the events since. */

@@ -25,9 +25,8 @@ export const NodeGlyph = memo(function NodeGlyph({
   const label = labelOf(node, running.length);
   const condition = node.online ? node.status : "offline";
   return (
-    <Link href={to("nodes", node.name)} aria-label={label} className={`node node-${condition}`}>
-      {/* The label says it all, and more. */}
-      <g aria-hidden="true" transform={`translate(${place.x} ${place.y})`}>
+    <g className={`node node-${condition}`} transform={`translate(${place.x} ${place.y})`}>
+      <Link href={to("nodes", node.name)} aria-label={label}>
         <circle className="node-body" r={ring - 9} />
         {node.slots > MAX_SEGMENTS ? (
           <Ring ring={ring} share={running.length / node.slots} />
@@ -35,6 +34,9 @@ export const NodeGlyph = memo(function NodeGlyph({
           <Segments ring={ring} slots={node.slots} running={running} />
         )}
         <circle className="node-focus" r={ring + 9} />
+      </Link>
+      {/* biome-ignore lint/a11y/noAriaHiddenOnFocusable: no text can be focused; the link's label says it */}
+      <g className="node-text" aria-hidden="true">
         <text className="node-count" y={ring < 24 ? 4 : 5}>
           {running.length}/{node.slots}
         </text>
@@ -45,7 +47,7 @@ export const NodeGlyph = memo(function NodeGlyph({
           {noteOf(node, condition, ring)}
         </text>
       </g>
-    </Link>
+    </g>
   );
 });
 

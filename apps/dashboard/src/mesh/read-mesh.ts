@@ -54,7 +54,8 @@ function toMeshRun(run: RunSummary, before: MeshRun | undefined, at: number): Me
     workflow: run.workflow,
     status: isOver ? before.status : run.status,
     path: before?.path ?? run.nodes,
-    pathReadAt: before?.pathReadAt ?? at,
+    claims: before?.claims ?? [],
+    read: before?.read ?? { path: run.nodes, at },
     createdAt: run.createdAt,
     finishedAt: isOver ? before.finishedAt : run.finishedAt,
   };

@@ -47,7 +47,8 @@ function reduceRun(mesh: Mesh, { runId, at, detail }: Event, status: RunStatus):
     workflow: known?.workflow ?? (status === "running" ? detail : null),
     status,
     path: known?.path ?? [],
-    pathReadAt: known?.pathReadAt ?? 0,
+    claims: known?.claims ?? [],
+    read: known?.read ?? { path: [], at: 0 },
     createdAt: known?.createdAt ?? at,
     finishedAt: status === "running" ? null : at,
   };
@@ -82,13 +83,21 @@ function nodeAfter({ node }: Event, state: JobState, known: MeshJob | undefined)
   return node ?? known?.node ?? null;
 }
 
-/** A run goes on at a node, unless its path was read after that. */
-function walk(runs: Mesh["runs"], { runId, node, at }: Event): Mesh["runs"] {
+/**
+ * A run goes on at a node. Claims are told in almost the order in which they were made, and those that
+ * were made before the run was read are in what was read.
+ */
+function walk(runs: Mesh["runs"], { runId, node, at, seq }: Event): Mesh["runs"] {
   const run = runs.get(runId ?? "");
-  if (!run || node === null || run.path.at(-1) === node) return runs;
-  if (Date.parse(at) <= run.pathReadAt) return runs;
-  return withEntry(runs, run.id, { ...run, path: [...run.path, node] });
+  if (!run || node === null || Date.parse(at) <= run.read.at) return runs;
+  if (run.claims.some((claim) => claim.seq === seq)) return runs;
+  const claims = [...run.claims, { seq, node }].sort((one, other) => one.seq - other.seq);
+  const path = withoutRepeats([...run.read.path, ...claims.map((claim) => claim.node)]);
+  return withEntry(runs, run.id, { ...run, claims, path });
 }
+
+const withoutRepeats = (nodes: readonly string[]): string[] =>
+  nodes.filter((node, index) => node !== nodes[index - 1]);
 
 /** Without what was finished long ago. */
 export function forget(mesh: Mesh, at: number): Mesh {

@@ -61,7 +61,7 @@ function StepLog({ id, step }: { id: number; step: string }) {
         {text.length >= SHOWN_CHARS && `; only its end, all of it is at /api/loom/jobs/${id}/logs`}
       </figcaption>
       {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls has to be reachable by keyboard */}
-      <pre tabIndex={0}>{text === "" ? "no output yet" : toLines(text)}</pre>
+      <pre tabIndex={0}>{text === "" ? "It has sent no output." : toLines(text)}</pre>
     </figure>
   );
 }
