@@ -28,7 +28,9 @@ test("serves the page with a policy that lets nothing in but its own files", asy
   const answer = await ask("/");
   expect(await answer.text()).toBe("<title>Loom</title>");
   expect(answer.headers.get("content-type")).toBe("text/html; charset=utf-8");
-  expect(answer.headers.get("content-security-policy")).toMatch(/^default-src 'none'; script-src 'self';/);
+  expect(answer.headers.get("content-security-policy")).toMatch(
+    /^default-src 'none'; script-src 'self';/,
+  );
   expect(answer.headers.get("content-security-policy")).not.toContain("unsafe");
   expect(answer.headers.get("x-content-type-options")).toBe("nosniff");
 });
