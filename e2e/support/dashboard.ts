@@ -23,7 +23,7 @@ export async function wavesAround(page: Page, nodes: readonly string[]): Promise
 
 /** Runs in the page. */
 const watch = `(nodes) => new Promise((resolve) => {
-  const canvas = document.querySelector(".stage canvas");
+  const canvas = document.querySelector(".stage .pulses");
   const context = canvas.getContext("2d");
   const scale = canvas.width / canvas.clientWidth;
   const frame = canvas.getBoundingClientRect();

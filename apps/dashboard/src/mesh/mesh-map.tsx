@@ -28,7 +28,8 @@ export function MeshMap({
   pulses: PulseSource;
 }) {
   const stage = useRef<HTMLDivElement>(null);
-  const canvas = useRef<HTMLCanvasElement>(null);
+  const threads = useRef<HTMLCanvasElement>(null);
+  const moving = useRef<HTMLCanvasElement>(null);
   const painter = useRef<Painter>(undefined);
   const width = useWidth(stage);
   const names = [...mesh.nodes.keys()].sort().join("\n");
@@ -39,8 +40,9 @@ export function MeshMap({
   const isStill = useMedia("(prefers-reduced-motion: reduce)");
 
   useEffect(() => {
-    if (!canvas.current || !stage.current) return;
-    const created = createPainter(canvas.current, { isStill });
+    if (!threads.current || !moving.current || !stage.current) return;
+    const sheets = { threads: threads.current, pulses: moving.current };
+    const created = createPainter(sheets, { isStill });
     const within = stage.current;
     const takeInk = () => created.setInk(readInk(within));
     takeInk();
@@ -62,9 +64,10 @@ export function MeshMap({
   });
 
   return (
-    <div className="stage" ref={stage}>
-      {/* What it shows is in the list of strands beside it, in words. */}
-      <canvas ref={canvas} style={{ width: "100%", height: heightOf(width) }} />
+    <div className="stage" ref={stage} style={{ height: layout.height }}>
+      {/* What they show is in the lists beside it, in words. */}
+      <canvas ref={threads} />
+      <canvas ref={moving} className="pulses" />
       {/* biome-ignore lint/a11y/noSvgWithoutTitle: a group of links, each with a name of its own */}
       <svg width={width} height={layout.height}>
         <Knot layout={layout} count={[...mesh.jobs.values()].filter(isWaiting).length} />

@@ -47,7 +47,7 @@ export interface MeshRun {
 }
 
 /** A node took a step. */
-export interface Claim {
+interface Claim {
   readonly seq: number;
   readonly node: string;
 }

@@ -2,13 +2,12 @@ import type { Layout } from "./layout.ts";
 import type { MeshRun } from "./mesh.ts";
 import { durationOf, type LivePulse, paintPulse } from "./paint-pulse.ts";
 import type { Pulse } from "./pulse.ts";
+import { GHOST_MS } from "./reduce.ts";
 import { strandOf } from "./strand.ts";
 import { threadOf } from "./thread.ts";
 
-/** Pulses that are drawn one by one; more are counted at where they go. */
+/** Pulses under way; the oldest gives way. So many take more than 120 events a second. */
 const MAX_PULSES = 300;
-/** How long the thread of a finished run fades. */
-const GHOST_MS = 30_000;
 /** A fading thread is drawn anew this often: nobody sees more. */
 const FADE_STEP_MS = 500;
 
@@ -22,7 +21,7 @@ export interface Ink {
 }
 
 /** What is drawn: threads, until the next change. */
-export interface Scene {
+interface Scene {
   layout: Layout;
   runs: readonly MeshRun[];
   /** The run that is pointed at; the others are dimmed. */
@@ -38,12 +37,20 @@ export interface Painter {
   stop(): void;
 }
 
+/** Where it is drawn: what moves lies over what stands still, so that a frame draws little. */
+export interface Sheets {
+  threads: HTMLCanvasElement;
+  pulses: HTMLCanvasElement;
+}
+
 /** Draws threads and pulses. Its loop sleeps while nothing moves. */
-export function createPainter(canvas: HTMLCanvasElement, options: { isStill: boolean }): Painter {
-  const context = canvas.getContext("2d");
+export function createPainter(sheets: Sheets, options: { isStill: boolean }): Painter {
+  const threads = sheets.threads.getContext("2d");
+  const moving = sheets.pulses.getContext("2d");
   let scene: Scene | undefined;
   let ink: Ink | undefined;
   let pulses: LivePulse[] = [];
+  let areThreadsOld = false;
   let frame: number | undefined;
   let timer: ReturnType<typeof setTimeout> | undefined;
 
@@ -51,29 +58,39 @@ export function createPainter(canvas: HTMLCanvasElement, options: { isStill: boo
     frame ??= requestAnimationFrame(draw);
   }
 
+  function drawAnew(): void {
+    areThreadsOld = true;
+    wake();
+  }
+
   function draw(at: number): void {
     frame = undefined;
-    if (!context || !scene || !ink) return;
+    if (!threads || !moving || !scene || !ink) return;
+    const { layout } = scene;
+    if (areThreadsOld) {
+      areThreadsOld = false;
+      clearTimeout(timer);
+      if (drawThreads(threads, scene, ink)) timer = setTimeout(drawAnew, FADE_STEP_MS);
+    }
     pulses = pulses.filter((pulse) => at - pulse.beganAt < durationOf(pulse));
-    const isFading = drawThreads(context, scene, ink);
-    for (const pulse of pulses) paintPulse(context, scene.layout, ink, pulse, at);
-    clearTimeout(timer);
+    moving.clearRect(0, 0, layout.width, layout.height);
+    for (const pulse of pulses) paintPulse(moving, layout, ink, pulse, at);
     if (pulses.length > 0) wake();
-    else if (isFading) timer = setTimeout(wake, FADE_STEP_MS);
   }
 
   /** Nothing that happened while nobody looked is shown later, all at once. */
   const onVisibility = () => {
     pulses = [];
-    wake();
+    drawAnew();
   };
   document.addEventListener("visibilitychange", onVisibility);
 
   return {
     show(next) {
       scene = next;
-      fit(canvas, context, next.layout);
-      wake();
+      fit(sheets.threads, threads, next.layout);
+      fit(sheets.pulses, moving, next.layout);
+      drawAnew();
     },
     addPulse(pulse) {
       if (document.hidden || options.isStill) return;
@@ -83,7 +100,7 @@ export function createPainter(canvas: HTMLCanvasElement, options: { isStill: boo
     },
     setInk(next) {
       ink = next;
-      wake();
+      drawAnew();
     },
     stop() {
       document.removeEventListener("visibilitychange", onVisibility);

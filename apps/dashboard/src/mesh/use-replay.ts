@@ -7,7 +7,7 @@ import { pulseOf } from "./pulse.ts";
 import { REPLAY_MS } from "./recorder.ts";
 
 export const SPEEDS = [1, 4, 16] as const;
-export type Speed = (typeof SPEEDS)[number];
+type Speed = (typeof SPEEDS)[number];
 const TICK_MS = 100;
 
 /** The mesh as it is, or as it was: by the same reducer, from the same events. */
