@@ -9,6 +9,7 @@ import { openBrowser } from "../../e2e/support/browser.ts";
 import { logIn } from "../../e2e/support/dashboard.ts";
 import { startSystem } from "../../e2e/support/system.ts";
 import { describeRun } from "../machine.ts";
+import { toFacts } from "../table.ts";
 import { openFleet } from "./fleet.ts";
 
 const NODES = 49;
@@ -96,9 +97,7 @@ database, the load and the browser share the machine.
 
 ${describeRun(`npm run bench -- dashboard ${seconds}`)}
 
-| | |
-| --- | --- |
-${rows.map(([name, value]) => `| ${name} | ${value} |`).join("\n")}
+${toFacts(rows)}
 `;
   console.log(report);
   writeFileSync(new URL("../results/dashboard.md", import.meta.url), report);

@@ -7,7 +7,9 @@ const SHOWN = 4;
 
 /** The knots: what no node has taken, and why. */
 export function WaitingList({ mesh }: { mesh: Mesh }) {
-  const groups = groupWaiting([...mesh.jobs.values()].filter(isWaiting), ({ reason }) => reason);
+  // Without a reason a step was not looked at yet: most have a node a moment later.
+  const waiting = [...mesh.jobs.values()].filter((job) => isWaiting(job) && job.reason !== null);
+  const groups = groupWaiting(waiting, ({ reason }) => reason);
   if (groups.length === 0) return null;
   return (
     <section className="card" aria-labelledby="rail-waiting">
@@ -19,7 +21,7 @@ export function WaitingList({ mesh }: { mesh: Mesh }) {
               <b>{jobs.length}</b> {jobs.length === 1 ? "step" : "steps"}
             </Link>{" "}
             <Tags tags={requires} />
-            <p>{reason ?? "being placed"}</p>
+            <p>{reason}</p>
           </li>
         ))}
       </ul>
