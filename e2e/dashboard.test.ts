@@ -85,7 +85,7 @@ describe.skipIf(!canRun)("the dashboard, in a browser (Chromium, or CHROMIUM_BIN
     await page.getByRole("tab", { name: "events" }).click();
     await page.getByText("run.finished").waitFor();
     await page.getByRole("tab", { name: "logs" }).click();
-    await page.getByText("Output of local").waitFor();
+    await page.getByText("local step").waitFor();
   });
 
   test("says why a step waits, on the map, in the queue and with its run, and can cancel it", async () => {

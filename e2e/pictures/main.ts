@@ -48,7 +48,11 @@ try {
       const take = async (of: string) => {
         const name = `${of}-${size}-${theme}`;
         if (process.argv[2] !== undefined || KEPT.has(name)) {
-          await page.screenshot({ path: path.join(folder, `${name}.png`) });
+          await page.screenshot({
+            path: path.join(folder, `${name}.jpg`),
+            type: "jpeg",
+            quality: 82,
+          });
         }
       };
 

@@ -54,6 +54,7 @@ export function createLive({ onLoggedOut }: { onLoggedOut: () => void }): Live {
   };
   let isScheduled = false;
   let isReading = false;
+  let isClosed = false;
   let readTimer: ReturnType<typeof setTimeout> | undefined;
   let close = () => {};
 
@@ -97,7 +98,7 @@ export function createLive({ onLoggedOut }: { onLoggedOut: () => void }): Live {
       })
       .finally(() => {
         isReading = false;
-        if (state.connection === "paused") return;
+        if (isClosed || state.connection === "paused") return;
         const hasWaiting = [...recorder.mesh.jobs.values()].some((job) => job.state === "waiting");
         readIn(hasWaiting && !document.hidden ? READ_WAITING_MS : READ_EVERY_MS);
       });
@@ -143,7 +144,10 @@ export function createLive({ onLoggedOut }: { onLoggedOut: () => void }): Live {
       set({ connection: "connecting" });
       open();
     },
-    close: stop,
+    close() {
+      isClosed = true;
+      stop();
+    },
   };
 }
 

@@ -3,6 +3,7 @@ import type { ReactNode } from "react";
 import { hub } from "../hub.ts";
 import { JsonView } from "../parts/json-view.tsx";
 import { Answer, Notice } from "../parts/notice.tsx";
+import { Rows } from "../parts/rows.tsx";
 import { sayAge } from "../parts/say-time.ts";
 import { SlotBar } from "../parts/slot-bar.tsx";
 import { StateBadge } from "../parts/state-badge.tsx";
@@ -100,43 +101,32 @@ function NodeJobs({ name }: { name: string }) {
           data.length === 0 ? (
             <p className="muted">It has run nothing yet.</p>
           ) : (
-            <table className="rows">
-              <thead>
-                <tr>
-                  <th scope="col">State</th>
-                  <th scope="col">Step</th>
-                  <th scope="col">Run</th>
-                  <th scope="col">Attempt</th>
-                  <th scope="col">Taken</th>
+            <Rows heads={["State", "Step", "Run", "Attempt", "Taken"]}>
+              {data.map((job) => (
+                <tr key={job.id}>
+                  <td>
+                    <StateBadge state={job.state} />
+                  </td>
+                  <td className="strong">
+                    {job.workflow} · {job.step}
+                  </td>
+                  <td data-label="run">
+                    {job.runId === null ? (
+                      "on its own"
+                    ) : (
+                      <Link href={to("runs", job.runId)} className="run-name">
+                        <StrandMark runId={job.runId} />
+                        <span className="mono">{shortId(job.runId)}</span>
+                      </Link>
+                    )}
+                  </td>
+                  <td data-label="attempt" className="number">
+                    {job.attempt}/{job.maxAttempts}
+                  </td>
+                  <td data-label="taken">{job.claimedAt ? <Ago at={job.claimedAt} /> : "–"}</td>
                 </tr>
-              </thead>
-              <tbody>
-                {data.map((job) => (
-                  <tr key={job.id}>
-                    <td>
-                      <StateBadge state={job.state} />
-                    </td>
-                    <td className="strong">
-                      {job.workflow} · {job.step}
-                    </td>
-                    <td data-label="run">
-                      {job.runId === null ? (
-                        "on its own"
-                      ) : (
-                        <Link href={to("runs", job.runId)} className="run-name">
-                          <StrandMark runId={job.runId} />
-                          <span className="mono">{shortId(job.runId)}</span>
-                        </Link>
-                      )}
-                    </td>
-                    <td data-label="attempt" className="number">
-                      {job.attempt}/{job.maxAttempts}
-                    </td>
-                    <td data-label="taken">{job.claimedAt ? <Ago at={job.claimedAt} /> : "–"}</td>
-                  </tr>
-                ))}
-              </tbody>
-            </table>
+              ))}
+            </Rows>
           )
         }
       </Answer>

@@ -1,6 +1,7 @@
 import type { Node } from "@loom/hub/client";
 import { hub } from "../hub.ts";
 import { Answer, Notice } from "../parts/notice.tsx";
+import { Rows } from "../parts/rows.tsx";
 import { sayAge } from "../parts/say-time.ts";
 import { SlotBar } from "../parts/slot-bar.tsx";
 import { StateBadge } from "../parts/state-badge.tsx";
@@ -39,46 +40,33 @@ export function NodesPage() {
 }
 
 const NodeTable = ({ nodes }: { nodes: readonly Node[] }) => (
-  <table className="rows">
-    <thead>
-      <tr>
-        <th scope="col">Condition</th>
-        <th scope="col">Node</th>
-        <th scope="col">Slots</th>
-        <th scope="col">Offers</th>
-        <th scope="col">Address</th>
-        <th scope="col">Version</th>
-        <th scope="col">Last seen</th>
+  <Rows heads={["Condition", "Node", "Slots", "Offers", "Address", "Version", "Last seen"]}>
+    {nodes.map((node) => (
+      <tr key={node.name}>
+        <td>
+          <StateBadge state={conditionOf(node)} />
+        </td>
+        <td>
+          <Link href={to("nodes", node.name)} className="strong">
+            {node.name}
+          </Link>
+        </td>
+        <td data-label="slots">
+          <SlotBar node={node} />
+        </td>
+        <td data-label="offers">
+          <Tags tags={node.capabilities} none="nothing in particular" />
+        </td>
+        <td data-label="address" className="mono">
+          {node.tailnetAddress ?? "–"}
+        </td>
+        <td data-label="version" className="mono">
+          {node.agentVersion ?? "–"}
+        </td>
+        <td data-label="last seen">
+          {node.lastSeenMs === null ? "never" : sayAge(node.lastSeenMs)}
+        </td>
       </tr>
-    </thead>
-    <tbody>
-      {nodes.map((node) => (
-        <tr key={node.name}>
-          <td>
-            <StateBadge state={conditionOf(node)} />
-          </td>
-          <td>
-            <Link href={to("nodes", node.name)} className="strong">
-              {node.name}
-            </Link>
-          </td>
-          <td data-label="slots">
-            <SlotBar node={node} />
-          </td>
-          <td data-label="offers">
-            <Tags tags={node.capabilities} none="nothing in particular" />
-          </td>
-          <td data-label="address" className="mono">
-            {node.tailnetAddress ?? "–"}
-          </td>
-          <td data-label="version" className="mono">
-            {node.agentVersion ?? "–"}
-          </td>
-          <td data-label="last seen">
-            {node.lastSeenMs === null ? "never" : sayAge(node.lastSeenMs)}
-          </td>
-        </tr>
-      ))}
-    </tbody>
-  </table>
+    ))}
+  </Rows>
 );

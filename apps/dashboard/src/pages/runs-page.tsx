@@ -2,6 +2,7 @@ import type { Page, RunQuery, RunSummary } from "@loom/hub/client";
 import { useState } from "react";
 import { hub } from "../hub.ts";
 import { Answer, Notice } from "../parts/notice.tsx";
+import { Rows } from "../parts/rows.tsx";
 import { RunRow } from "../parts/run-row.tsx";
 import { RunStarter } from "../parts/run-starter.tsx";
 import { setQuery, useAddress } from "../router.tsx";
@@ -116,24 +117,11 @@ function RunTable({ first, filter }: { first: Page<RunSummary>; filter: RunQuery
 
   return (
     <>
-      <table className="rows">
-        <thead>
-          <tr>
-            <th scope="col">Status</th>
-            <th scope="col">Run</th>
-            <th scope="col">Steps</th>
-            <th scope="col">Nodes</th>
-            <th scope="col">Trigger</th>
-            <th scope="col">Started</th>
-            <th scope="col">Took</th>
-          </tr>
-        </thead>
-        <tbody>
-          {rows.map((run) => (
-            <RunRow key={run.id} run={run} />
-          ))}
-        </tbody>
-      </table>
+      <Rows heads={["Status", "Run", "Steps", "Nodes", "Trigger", "Started", "Took"]}>
+        {rows.map((run) => (
+          <RunRow key={run.id} run={run} />
+        ))}
+      </Rows>
       {cursor !== null && (
         <button type="button" onClick={() => void more()}>
           Older runs

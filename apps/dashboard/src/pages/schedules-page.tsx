@@ -1,5 +1,6 @@
 import { hub } from "../hub.ts";
 import { Answer, Notice } from "../parts/notice.tsx";
+import { Rows } from "../parts/rows.tsx";
 import { StateBadge } from "../parts/state-badge.tsx";
 import { Link, to } from "../router.tsx";
 import { useHub } from "../use-hub.ts";
@@ -26,32 +27,22 @@ export function SchedulesPage() {
             );
           }
           return (
-            <table className="rows">
-              <thead>
-                <tr>
-                  <th scope="col">Workflow</th>
-                  <th scope="col">When</th>
-                  <th scope="col">Time zone</th>
-                  <th scope="col">State</th>
+            <Rows heads={["Workflow", "When", "Time zone", "State"]}>
+              {scheduled.map(({ name, schedule, paused }) => (
+                <tr key={name}>
+                  <td>
+                    <Link href={to("workflows", name)} className="strong">
+                      {name}
+                    </Link>
+                  </td>
+                  <td data-label="when">
+                    <code>{schedule?.expression}</code>
+                  </td>
+                  <td data-label="time zone">{schedule?.timeZone}</td>
+                  <td>{paused ? <StateBadge state="paused" /> : "active"}</td>
                 </tr>
-              </thead>
-              <tbody>
-                {scheduled.map(({ name, schedule, paused }) => (
-                  <tr key={name}>
-                    <td>
-                      <Link href={to("workflows", name)} className="strong">
-                        {name}
-                      </Link>
-                    </td>
-                    <td data-label="when">
-                      <code>{schedule?.expression}</code>
-                    </td>
-                    <td data-label="time zone">{schedule?.timeZone}</td>
-                    <td>{paused ? <StateBadge state="paused" /> : "active"}</td>
-                  </tr>
-                ))}
-              </tbody>
-            </table>
+              ))}
+            </Rows>
           );
         }}
       </Answer>

@@ -1,6 +1,7 @@
 import { hub } from "../hub.ts";
 import { ActButton } from "../parts/act-button.tsx";
 import { Answer, Notice } from "../parts/notice.tsx";
+import { Rows } from "../parts/rows.tsx";
 import { Ago } from "../parts/time.tsx";
 import { useMay, useSession } from "../session-context.tsx";
 import { useHub } from "../use-hub.ts";
@@ -51,40 +52,30 @@ function Tokens() {
         data.length === 0 ? (
           <p className="muted">Only the bootstrap token of the hub's environment.</p>
         ) : (
-          <table className="rows">
-            <thead>
-              <tr>
-                <th scope="col">Token</th>
-                <th scope="col">Scopes</th>
-                <th scope="col">Last used</th>
-                <th scope="col">State</th>
+          <Rows heads={["Token", "Scopes", "Last used", "State"]}>
+            {data.map((token) => (
+              <tr key={token.id}>
+                <td className="strong">{token.name}</td>
+                <td data-label="scopes">{token.scopes.join(", ")}</td>
+                <td data-label="last used">
+                  {token.lastUsedAt ? <Ago at={token.lastUsedAt} /> : "never"}
+                </td>
+                <td>
+                  {token.revokedAt ? (
+                    "revoked"
+                  ) : (
+                    <ActButton
+                      kind="danger"
+                      confirm={`Revoke ${token.name}? Whoever uses it is locked out.`}
+                      act={() => hub.revokeToken(token.id).then(tokens.reload)}
+                    >
+                      Revoke
+                    </ActButton>
+                  )}
+                </td>
               </tr>
-            </thead>
-            <tbody>
-              {data.map((token) => (
-                <tr key={token.id}>
-                  <td className="strong">{token.name}</td>
-                  <td data-label="scopes">{token.scopes.join(", ")}</td>
-                  <td data-label="last used">
-                    {token.lastUsedAt ? <Ago at={token.lastUsedAt} /> : "never"}
-                  </td>
-                  <td>
-                    {token.revokedAt ? (
-                      "revoked"
-                    ) : (
-                      <ActButton
-                        kind="danger"
-                        confirm={`Revoke ${token.name}? Whoever uses it is locked out.`}
-                        act={() => hub.revokeToken(token.id).then(tokens.reload)}
-                      >
-                        Revoke
-                      </ActButton>
-                    )}
-                  </td>
-                </tr>
-              ))}
-            </tbody>
-          </table>
+            ))}
+          </Rows>
         )
       }
     </Answer>
@@ -99,34 +90,23 @@ function Audit() {
         data.length === 0 ? (
           <p className="muted">Nothing was changed yet.</p>
         ) : (
-          <table className="rows">
-            <thead>
-              <tr>
-                <th scope="col">When</th>
-                <th scope="col">Who</th>
-                <th scope="col">What</th>
-                <th scope="col">Of</th>
-                <th scope="col">From</th>
+          <Rows heads={["When", "Who", "What", "Of", "From"]}>
+            {data.map((entry) => (
+              <tr key={`${entry.at} ${entry.action} ${entry.subject} ${entry.id}`}>
+                <td>
+                  <Ago at={entry.at} />
+                </td>
+                <td data-label="who">{entry.who}</td>
+                <td data-label="what" className="strong">
+                  {entry.action}
+                </td>
+                <td data-label="of">{entry.subject ?? entry.id ?? "–"}</td>
+                <td data-label="from" className="mono">
+                  {entry.from ?? "–"}
+                </td>
               </tr>
-            </thead>
-            <tbody>
-              {data.map((entry) => (
-                <tr key={`${entry.at} ${entry.action} ${entry.subject} ${entry.id}`}>
-                  <td>
-                    <Ago at={entry.at} />
-                  </td>
-                  <td data-label="who">{entry.who}</td>
-                  <td data-label="what" className="strong">
-                    {entry.action}
-                  </td>
-                  <td data-label="of">{entry.subject ?? entry.id ?? "–"}</td>
-                  <td data-label="from" className="mono">
-                    {entry.from ?? "–"}
-                  </td>
-                </tr>
-              ))}
-            </tbody>
-          </table>
+            ))}
+          </Rows>
         )
       }
     </Answer>

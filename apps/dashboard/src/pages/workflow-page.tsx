@@ -2,6 +2,7 @@ import type { Strand } from "@loom/hub/client";
 import { hub } from "../hub.ts";
 import { ActButton } from "../parts/act-button.tsx";
 import { Answer, Notice } from "../parts/notice.tsx";
+import { Rows } from "../parts/rows.tsx";
 import { sayDuration } from "../parts/say-time.ts";
 import { StateBadge } from "../parts/state-badge.tsx";
 import { Tags } from "../parts/tags.tsx";
@@ -60,35 +61,24 @@ function OneWorkflow({ strand, onChange }: { strand: Strand; onChange: () => voi
         </section>
       )}
       <h2>Steps</h2>
-      <table className="rows">
-        <thead>
-          <tr>
-            <th scope="col">Step</th>
-            <th scope="col">After</th>
-            <th scope="col">Needs</th>
-            <th scope="col">Attempts</th>
-            <th scope="col">Time limit</th>
+      <Rows heads={["Step", "After", "Needs", "Attempts", "Time limit"]}>
+        {strand.steps.map((step) => (
+          <tr key={step.name}>
+            <td className="strong">{step.name}</td>
+            <td data-label="after">{step.after.join(", ") || "–"}</td>
+            <td data-label="needs">
+              <Tags tags={step.requires} />
+              {step.host && ` on ${step.host}`}
+            </td>
+            <td data-label="attempts" className="number">
+              {step.attempts}
+            </td>
+            <td data-label="time limit" className="number">
+              {sayDuration(step.timeoutMs)}
+            </td>
           </tr>
-        </thead>
-        <tbody>
-          {strand.steps.map((step) => (
-            <tr key={step.name}>
-              <td className="strong">{step.name}</td>
-              <td data-label="after">{step.after.join(", ") || "–"}</td>
-              <td data-label="needs">
-                <Tags tags={step.requires} />
-                {step.host && ` on ${step.host}`}
-              </td>
-              <td data-label="attempts" className="number">
-                {step.attempts}
-              </td>
-              <td data-label="time limit" className="number">
-                {sayDuration(step.timeoutMs)}
-              </td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
+        ))}
+      </Rows>
     </>
   );
 }

@@ -1,6 +1,7 @@
 import type { Run } from "@loom/hub/client";
 import { useLive, useLiveState } from "../live/live-context.tsx";
 import { Notice } from "../parts/notice.tsx";
+import { Rows } from "../parts/rows.tsx";
 
 const clock = new Intl.DateTimeFormat(undefined, {
   hour: "2-digit",
@@ -25,29 +26,17 @@ export function RunEvents({ run }: { run: Run }) {
     );
   }
   return (
-    <table className="rows">
-      <thead>
-        <tr>
-          <th scope="col">At</th>
-          <th scope="col">Event</th>
-          <th scope="col">Step</th>
-          <th scope="col">State</th>
-          <th scope="col">Node</th>
-          <th scope="col">Detail</th>
+    <Rows heads={["At", "Event", "Step", "State", "Node", "Detail"]}>
+      {events.map((event) => (
+        <tr key={event.seq}>
+          <td className="mono">{clock.format(new Date(event.at))}</td>
+          <td className="mono">{event.type}</td>
+          <td data-label="step">{names.get(event.jobId ?? 0) ?? "–"}</td>
+          <td data-label="state">{event.state ?? "–"}</td>
+          <td data-label="node">{event.node ?? "–"}</td>
+          <td data-label="detail">{event.detail ?? "–"}</td>
         </tr>
-      </thead>
-      <tbody>
-        {events.map((event) => (
-          <tr key={event.seq}>
-            <td className="mono">{clock.format(new Date(event.at))}</td>
-            <td className="mono">{event.type}</td>
-            <td data-label="step">{names.get(event.jobId ?? 0) ?? "–"}</td>
-            <td data-label="state">{event.state ?? "–"}</td>
-            <td data-label="node">{event.node ?? "–"}</td>
-            <td data-label="detail">{event.detail ?? "–"}</td>
-          </tr>
-        ))}
-      </tbody>
-    </table>
+      ))}
+    </Rows>
   );
 }

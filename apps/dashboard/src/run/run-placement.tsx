@@ -1,6 +1,7 @@
 import type { Run } from "@loom/hub/client";
 import { hub } from "../hub.ts";
 import { Answer } from "../parts/notice.tsx";
+import { Rows } from "../parts/rows.tsx";
 import { Tags } from "../parts/tags.tsx";
 import { useHub } from "../use-hub.ts";
 
@@ -58,29 +59,21 @@ export function Verdicts({
     return <p className="muted">{summary ?? "Not placed yet."}</p>;
   }
   return (
-    <table className="rows">
-      <thead>
-        <tr>
-          <th scope="col">Node</th>
-          <th scope="col">Verdict</th>
+    <Rows heads={["Node", "Verdict"]}>
+      {eligible.map((one) => (
+        <tr key={one.node}>
+          <td className="strong">{one.node}</td>
+          <td>
+            {one.node === node ? "chosen" : "fits"}, score {one.score.toFixed(2)}
+          </td>
         </tr>
-      </thead>
-      <tbody>
-        {eligible.map((one) => (
-          <tr key={one.node}>
-            <td className="strong">{one.node}</td>
-            <td>
-              {one.node === node ? "chosen" : "fits"}, score {one.score.toFixed(2)}
-            </td>
-          </tr>
-        ))}
-        {rejected.map((one) => (
-          <tr key={one.node}>
-            <td>{one.node}</td>
-            <td>{one.failures.map(({ reason }) => reason).join("; ")}</td>
-          </tr>
-        ))}
-      </tbody>
-    </table>
+      ))}
+      {rejected.map((one) => (
+        <tr key={one.node}>
+          <td>{one.node}</td>
+          <td>{one.failures.map(({ reason }) => reason).join("; ")}</td>
+        </tr>
+      ))}
+    </Rows>
   );
 }
