@@ -16,6 +16,8 @@ export interface Layout {
 
 /** Nodes of one ellipse around the knot, at most. */
 const PER_ELLIPSE = 14;
+/** On a map that is narrower, nodes are small and stand above each other. */
+const NARROW = 560;
 /** Room beside the outermost nodes, for their names. */
 const MARGIN_X = 92;
 const MARGIN_TOP = 64;
@@ -35,7 +37,7 @@ export function layOut(names: readonly string[], width: number, height: number):
     const names = sorted.filter((_, index) => index % ellipses === ellipse);
     // Inner ellipses are smaller, and turned by half a step, so that names have room.
     const size = ellipses === 1 ? 1 : 1 - (ellipse * 0.52) / (ellipses - 1);
-    const turn = startAngle(names.length) + (ellipse * Math.PI) / Math.max(names.length, 1);
+    const turn = startAngle(names.length, width) + (ellipse * Math.PI) / Math.max(names.length, 1);
     for (const [index, name] of names.entries()) {
       const angle = turn + (2 * Math.PI * index) / names.length;
       nodes.set(name, {
@@ -47,13 +49,14 @@ export function layOut(names: readonly string[], width: number, height: number):
   return { width, height, knot, nodes, ring: ringRadius(sorted.length, width) };
 }
 
-/** One or two nodes lie beside the knot, more begin above it. */
-const startAngle = (count: number): number => (count <= 2 ? Math.PI : -Math.PI / 2);
+/** One or two nodes lie beside the knot where there is room; else, and of more, the first is above it. */
+const startAngle = (count: number, width: number): number =>
+  count <= 2 && width >= NARROW ? Math.PI : -Math.PI / 2;
 
 /** Few nodes stay close to each other on a wide map. */
 const spread = (count: number): number => (count <= 2 ? 0.62 : count <= 4 ? 0.8 : 1);
 
 function ringRadius(count: number, width: number): number {
-  if (width < 560 || count > 28) return 20;
+  if (width < NARROW || count > 28) return 20;
   return count > 12 ? 26 : 34;
 }
