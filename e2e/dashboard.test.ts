@@ -120,6 +120,16 @@ describe.skipIf(!canRun)("the dashboard, in a browser (Chromium, or CHROMIUM_BIN
     await page.getByRole("link", { name: /^pi, online/ }).waitFor();
   });
 
+  test("pauses a node, and resumes it", async () => {
+    await page.getByRole("link", { name: /^pop-os, online/ }).click();
+    await page.getByRole("button", { name: "Pause node" }).click();
+    await page.getByRole("dialog").getByRole("button", { name: "Pause node" }).click();
+    await page.getByRole("button", { name: "Resume node" }).click();
+    await page.getByRole("heading", { name: "pop-os online" }).waitFor();
+    await page.keyboard.press("g");
+    await page.keyboard.press("l");
+  });
+
   test("goes back through what happened, and returns to now", async () => {
     await page.getByRole("slider", { name: "Moment" }).focus();
     await page.keyboard.press("Home");

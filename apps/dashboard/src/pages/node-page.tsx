@@ -1,6 +1,7 @@
 import type { Node } from "@loom/hub/client";
 import type { ReactNode } from "react";
 import { hub } from "../hub.ts";
+import { ActButton } from "../parts/act-button.tsx";
 import { JsonView } from "../parts/json-view.tsx";
 import { Answer, Notice } from "../parts/notice.tsx";
 import { Rows } from "../parts/rows.tsx";
@@ -11,6 +12,7 @@ import { StrandMark, shortId } from "../parts/strand-mark.tsx";
 import { KNOWS, Tags } from "../parts/tags.tsx";
 import { Ago } from "../parts/time.tsx";
 import { Link, to } from "../router.tsx";
+import { useMay } from "../session-context.tsx";
 import { useHub } from "../use-hub.ts";
 import { conditionOf } from "./nodes-page.tsx";
 
@@ -30,17 +32,19 @@ export function NodePage({ name }: { name: string }) {
   );
   return (
     <Answer asked={node} missing={missing}>
-      {(data) => <OneNode node={data} />}
+      {(data) => <OneNode node={data} onChange={node.reload} />}
     </Answer>
   );
 }
 
-function OneNode({ node }: { node: Node }) {
+function OneNode({ node, onChange }: { node: Node; onChange: () => void }) {
   return (
     <>
       <div className="row spread">
-        <h1>{node.name}</h1>
-        <StateBadge state={conditionOf(node)} />
+        <h1 className="row">
+          {node.name} <StateBadge state={conditionOf(node)} />
+        </h1>
+        <NodeActs node={node} onChange={onChange} />
       </div>
       {node.statusNote && (
         <div className="cause cause-waiting">
@@ -69,6 +73,42 @@ function OneNode({ node }: { node: Node }) {
       <h2>Facts</h2>
       <JsonView label="facts" value={node.facts} />
     </>
+  );
+}
+
+function NodeActs({
+  node: { name, status, running },
+  onChange,
+}: {
+  node: Node;
+  onChange: () => void;
+}) {
+  if (!useMay("operate")) return null;
+  const steer = (verb: "pause" | "drain" | "resume") => () =>
+    hub.steerNode(name, verb).then(onChange);
+  if (status !== "active") {
+    return (
+      <ActButton kind="main" act={steer("resume")}>
+        Resume node
+      </ActButton>
+    );
+  }
+  return (
+    <div className="row">
+      <ActButton
+        act={steer("pause")}
+        confirm={`Pause ${name}? It takes nothing new until it is resumed; the ${running} it runs go on.`}
+      >
+        Pause node
+      </ActButton>
+      <ActButton
+        kind="danger"
+        act={steer("drain")}
+        confirm={`Drain ${name}? It takes nothing new, and is free when the ${running} it runs have ended.`}
+      >
+        Drain node
+      </ActButton>
+    </div>
   );
 }
 
