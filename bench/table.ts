@@ -11,3 +11,13 @@ export const toFigure = (value: number): string =>
     minimumFractionDigits: value < 10 ? 2 : value < 100 ? 1 : 0,
     maximumFractionDigits: value < 10 ? 2 : value < 100 ? 1 : 0,
   });
+
+/** Names and values in two columns, as the formatter of this repository writes them. */
+export function toFacts(lines: readonly (readonly [string, string])[]): string {
+  const [left = 0, right = 0] = [0, 1].map((column) =>
+    Math.max(...lines.map((line) => line[column]?.length ?? 0)),
+  );
+  const row = (one: string, other: string) => `| ${one.padEnd(left)} | ${other.padEnd(right)} |`;
+  const rule = `| ${"-".repeat(left)} | ${"-".repeat(right)} |`;
+  return [row("", ""), rule, ...lines.map(([one, other]) => row(one, other))].join("\n");
+}

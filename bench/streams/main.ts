@@ -5,6 +5,7 @@
 import { writeFileSync } from "node:fs";
 import { cpus, totalmem } from "node:os";
 import { startPrograms } from "../programs.ts";
+import { toFacts } from "../table.ts";
 
 const STREAMS = 200;
 const RUNS_PER_SECOND = 10;
@@ -61,18 +62,8 @@ const report = `# ${STREAMS} open streams
 \`npm run bench -- streams ${seconds}\` on ${cpus().length} × ${cpus()[0]?.model}, ${Math.round(totalmem() / 2 ** 30)} GiB, Node ${process.version};
 hub, database and listeners on the same machine, ${RUNS_PER_SECOND} runs started a second for ${seconds} s.
 
-${table(rows)}
+${toFacts(rows)}
 `;
 console.log(report);
 writeFileSync(new URL("../results/streams.md", import.meta.url), report);
 await programs.stop();
-
-/** Two columns, as the formatter of this repository writes them. */
-function table(lines: [string, string][]): string {
-  const [left = 0, right = 0] = [0, 1].map((column) =>
-    Math.max(...lines.map((line) => line[column]?.length ?? 0)),
-  );
-  const row = (one: string, other: string) => `| ${one.padEnd(left)} | ${other.padEnd(right)} |`;
-  const rule = `| ${"-".repeat(left)} | ${"-".repeat(right)} |`;
-  return [row("", ""), rule, ...lines.map(([one, other]) => row(one, other))].join("\n");
-}

@@ -11,6 +11,7 @@ import { knownHost } from "./access/known-host.ts";
 import type { RateLimit } from "./access/rate-limit.ts";
 import type { TailnetAccess } from "./access/tailnet.ts";
 import { createTokenMemory } from "./access/token-memory.ts";
+import { serveDashboard } from "./dashboard.ts";
 import { createEventFeed } from "./events/event-feed.ts";
 import { createStreamGate } from "./events/event-stream.ts";
 import type { HubEnv, RouteDeps } from "./hub-context.ts";
@@ -65,6 +66,8 @@ export interface HubDeps {
   tryRing?: Doorbells["tryRing"] | undefined;
   /** Of one credential; default 100 a second, and 600 at once. */
   rateLimit?: RateLimit;
+  /** The folder of the built dashboard, to be served at `/`; none without it. */
+  dashboard?: string | undefined;
   /** Of streams that are open at once; default 1000. */
   maxStreams?: number;
   /** What `/metrics` tells; default: those of this application alone. */
@@ -112,6 +115,7 @@ export function createHub(deps: HubDeps): OpenAPIHono<HubEnv> {
   app.use(measureHttp(metrics));
   app.use(requestId());
   app.use(knownHost(deps.hosts ?? []));
+  if (deps.dashboard !== undefined) app.use(serveDashboard(deps.dashboard));
   app.use(methodNotAllowed({ app, onMethodNotAllowed }));
   app.use("/api/*", traceRequests(deps.tracing ?? untraced));
   const guarded = guard(deps, route);

@@ -1,4 +1,5 @@
 #!/usr/bin/env node
+import { fileURLToPath } from "node:url";
 import { createQueue, migrationScript } from "@loom/queue";
 import {
   cliSource,
@@ -124,6 +125,8 @@ async function start(): Promise<void> {
       mesh: openMesh(),
       ...(tailnetAccess && { tailnet: tailnetAccess }),
       tracing: await openTelemetry(),
+      // The same place from the sources and from what is built of them.
+      dashboard: fileURLToPath(new URL("../dist/dashboard", import.meta.url)),
       node: { name: env.LOOM_NODE_NAME ?? (await nodeName()), leaseMs: env.LOOM_LEASE_MS },
       doorbell: env.LOOM_DOORBELL,
       resolver,

@@ -63,6 +63,8 @@ export interface HubOptions {
   tailnet?: TailnetAccess;
   /** Writes spans of requests, placing and steps; default: none. */
   tracing?: Tracing;
+  /** The folder of the built dashboard. */
+  dashboard?: string;
   /** The hub's own node. */
   node: { name: string } & Pick<WorkerOptions, "leaseMs">;
   /** What to look for on the hub's own machine. */
@@ -163,6 +165,7 @@ export async function startHub(
     mesh: options.mesh,
     tryRing: (rung) => doorbells.tryRing(rung),
     ...(options.tailnet && { tailnet: options.tailnet }),
+    dashboard: options.dashboard,
     stopping: stop,
     onJobsAdded,
     metrics,

@@ -1,4 +1,5 @@
 import path from "node:path";
+import { buildDashboard } from "@loom/dashboard/build";
 import { type LocalDb, startLocalDb } from "@loom/local-db";
 import { migrationScript } from "@loom/queue";
 import { type Part, startPart } from "./parts.ts";
@@ -20,12 +21,20 @@ for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
 async function main(): Promise<void> {
   const settings = readSettings(process.env);
   const logDir = path.join(settings.dataDir, "logs");
+  // While the database starts: the hub reads the page when it starts.
+  const building = buildDashboard();
+  building.catch(() => {});
   const { url, key, exited } = await stage(
     "database",
     () => openDatabase(settings),
     ({ description }) => description,
   );
   const base = { ...process.env, SUPABASE_URL: url, SUPABASE_SERVICE_ROLE_KEY: key };
+  await stage(
+    "dashboard",
+    () => building,
+    (isNew) => (isNew ? "built" : "as built before"),
+  );
 
   const hub = await stage(
     "hub",

@@ -1,0 +1,178 @@
+import type { Event } from "@loom/hub/client";
+import { everyPage } from "@loom/hub/client";
+import { hub, isLoggedOut } from "../hub.ts";
+import type { Mesh } from "../mesh/mesh.ts";
+import type { Reading } from "../mesh/read-mesh.ts";
+import { createRecorder, type Recorder } from "../mesh/recorder.ts";
+import { type ConnectionState, openConnection } from "./connection.ts";
+
+/** How often what no event tells is read again: heartbeats, reasons, other hubs' changes. */
+const READ_EVERY_MS = 10_000;
+/** And while something waits: why it does is not an event. */
+const READ_WAITING_MS = 2_000;
+/** An event of something unknown: what it is, is read once for all that come close together. */
+const READ_SOON_MS = 300;
+/** How long an event takes to get here, at most, as long as none has. */
+const MAX_DELAY_MS = 1_000;
+/** Changes are told together, however many there are: nobody reads faster. Pulses do not wait for it. */
+const TELL_MS = 80;
+/** Jobs that one reading takes, of each state. */
+const MAX_JOBS = 600;
+
+export interface LiveState {
+  connection: ConnectionState;
+  mesh: Mesh;
+  /** Whether everything has been read once. */
+  isRead: boolean;
+  /** How far the hub's clock is ahead of this one's; a little less while no event has told. */
+  clockOffsetMs: number;
+  /** When something was last heard of the hub, by this clock. */
+  heardAt: number;
+}
+
+/** The one connection of this page, and what is known by it. */
+export interface Live {
+  readonly state: LiveState;
+  readonly recorder: Recorder;
+  subscribe(onChange: () => void): () => void;
+  onEvent(listener: (event: Event, before: Mesh) => void): () => void;
+  pause(): void;
+  resume(): void;
+  close(): void;
+}
+
+export function createLive({ onLoggedOut }: { onLoggedOut: () => void }): Live {
+  const recorder = createRecorder();
+  const changeListeners = new Set<() => void>();
+  const eventListeners = new Set<(event: Event, before: Mesh) => void>();
+  let state: LiveState = {
+    connection: "connecting",
+    mesh: recorder.mesh,
+    isRead: false,
+    clockOffsetMs: -MAX_DELAY_MS,
+    heardAt: Date.now(),
+  };
+  let isScheduled = false;
+  let isReading = false;
+  let isClosed = false;
+  let readTimer: ReturnType<typeof setTimeout> | undefined;
+  let close = () => {};
+
+  function set(change: Partial<LiveState>): void {
+    state = { ...state, ...change };
+    if (isScheduled) return;
+    isScheduled = true;
+    setTimeout(() => {
+      isScheduled = false;
+      for (const listener of changeListeners) listener();
+    }, TELL_MS);
+  }
+
+  function take(event: Event): void {
+    const before = recorder.mesh;
+    for (const listener of eventListeners) listener(event, before);
+    recorder.addEvent(event);
+    const now = Date.now();
+    // An event comes some time after it happened, never before: the least delay tells most.
+    const clockOffsetMs = Math.max(state.clockOffsetMs, Date.parse(event.at) - now);
+    set({ mesh: recorder.mesh, heardAt: now, clockOffsetMs });
+    if (isNews(event, recorder.mesh)) readIn(READ_SOON_MS);
+  }
+
+  function readIn(ms: number): void {
+    clearTimeout(readTimer);
+    readTimer = setTimeout(read, ms);
+  }
+
+  function read(): void {
+    if (isReading) return;
+    isReading = true;
+    void readEverything(Date.now() + state.clockOffsetMs)
+      .then((taken) => {
+        recorder.addReading(taken);
+        set({ mesh: recorder.mesh, isRead: true, heardAt: Date.now() });
+      })
+      .catch((error: unknown) => {
+        if (isLoggedOut(error)) onLoggedOut();
+        // Anything else shows in the connection's state, and is tried again.
+      })
+      .finally(() => {
+        isReading = false;
+        if (isClosed || state.connection === "paused") return;
+        const hasWaiting = [...recorder.mesh.jobs.values()].some((job) => job.state === "waiting");
+        readIn(hasWaiting && !document.hidden ? READ_WAITING_MS : READ_EVERY_MS);
+      });
+  }
+
+  function open(): void {
+    close = openConnection({
+      url: "/api/loom/events",
+      onState: (connection) => {
+        set({ connection });
+        if (connection === "refused") read();
+      },
+      onEvent: take,
+      onBegin: () => readIn(0),
+    });
+  }
+
+  function stop(): void {
+    close();
+    clearTimeout(readTimer);
+  }
+
+  open();
+  return {
+    get state() {
+      return state;
+    },
+    recorder,
+    subscribe(onChange) {
+      changeListeners.add(onChange);
+      return () => changeListeners.delete(onChange);
+    },
+    onEvent(listener) {
+      eventListeners.add(listener);
+      return () => eventListeners.delete(listener);
+    },
+    pause() {
+      stop();
+      set({ connection: "paused" });
+    },
+    resume() {
+      if (state.connection !== "paused") return;
+      set({ connection: "connecting" });
+      open();
+    },
+    close() {
+      isClosed = true;
+      stop();
+    },
+  };
+}
+
+/** Whether an event is of something whose name and needs are not known yet. */
+const isNews = ({ type, jobId }: Event, mesh: Mesh): boolean =>
+  type === "node.hello" || (jobId !== null && mesh.jobs.get(jobId)?.step === null);
+
+async function readEverything(at: number): Promise<Reading> {
+  const unfinished = ["running", "pending", "waiting", "blocked"] as const;
+  const [nodes, recent, running, newest, ...jobs] = await Promise.all([
+    hub.listNodes(),
+    hub.listRuns({ limit: 50 }),
+    collect(everyPage(hub.listRuns, { status: "running" as const, limit: 200 }), MAX_JOBS),
+    hub.listJobs({ limit: 100 }),
+    ...unfinished.map((state) => collect(everyPage(hub.listJobs, { state, limit: 200 }), MAX_JOBS)),
+  ]);
+  const runs = new Map([...recent.data, ...running].map((run) => [run.id, run]));
+  return { at, nodes: nodes.data, runs: [...runs.values()], jobs: [newest.data, ...jobs].flat() };
+}
+
+async function collect<Item>(items: AsyncIterable<Item>, limit: number): Promise<Item[]> {
+  const collected: Item[] = [];
+  for await (const item of items) {
+    collected.push(item);
+    if (collected.length >= limit) break;
+  }
+  return collected;
+}

@@ -1,0 +1,185 @@
+import { readFileSync } from "node:fs";
+import type { Event } from "@loom/hub/client";
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import { emptyMesh, type Mesh } from "./mesh.ts";
+import { pulseOf } from "./pulse.ts";
+import { type Reading, readMesh } from "./read-mesh.ts";
+import { createRecorder } from "./recorder.ts";
+import { reduce } from "./reduce.ts";
+
+/** What `e2e/recordings/main.ts` recorded of a hub and its agents. */
+function recorded(name: string): { reading: Reading; events: Event[] } {
+  const file = new URL(`./recordings/${name}.json`, import.meta.url);
+  return JSON.parse(readFileSync(file, "utf8"));
+}
+
+const names = ["smoke", "waiting", "node-loss"] as const;
+const fold = (mesh: Mesh, events: readonly Event[]): Mesh => events.reduce(reduce, mesh);
+const begin = ({ reading }: { reading: Reading }): Mesh => readMesh(reading, emptyMesh);
+
+/** What happens to the only run of a recording: after each event that changes it, how it is. */
+function story({ reading, events }: { reading: Reading; events: Event[] }): string[] {
+  let mesh = readMesh(reading, emptyMesh);
+  const lines: string[] = [];
+  for (const event of events) {
+    const pulse = pulseOf(mesh, event);
+    mesh = reduce(mesh, event);
+    const job = mesh.jobs.get(event.jobId ?? 0);
+    const what = job
+      ? `${job.state}${job.node ? ` ${job.node}` : ""}`
+      : (event.node ?? event.state);
+    const shown = pulse && `${pulse.kind} ${pulse.from ?? "knot"}>${pulse.to ?? "knot"}`;
+    lines.push(`${event.type}: ${what}${shown ? `; ${shown}` : ""}`);
+  }
+  return lines;
+}
+
+test("a run across two nodes: a thread through both, and a pulse for each thing that moved", () => {
+  const recording = recorded("smoke");
+  const mesh = fold(begin(recording), recording.events);
+  const [run] = [...mesh.runs.values()].filter(({ workflow }) => workflow === "cross-node-smoke");
+  expect(run).toMatchObject({ status: "succeeded", path: ["oracle", "pop-os", "oracle"] });
+  expect(story(recording).slice(0, 12)).toEqual([
+    "run.started: running",
+    "job.created: waiting",
+    "job.created: blocked",
+    "job.created: blocked",
+    "job.created: blocked",
+    "job.offered: pending oracle; dispatch knot>oracle",
+    "job.claimed: running oracle; start oracle>oracle",
+    "job.settled: succeeded oracle; success oracle>oracle",
+    "job.ready: waiting",
+    "job.offered: pending pop-os; dispatch oracle>pop-os",
+    "job.claimed: running pop-os; start pop-os>pop-os",
+    "job.settled: succeeded pop-os; success pop-os>pop-os",
+  ]);
+});
+
+test("a lost node: what it held frays back to the knot, and leaves for another node", () => {
+  const recording = recorded("node-loss");
+  expect(story(recording)).toEqual([
+    "run.started: running",
+    "job.created: waiting",
+    "job.offered: pending pop-os; dispatch knot>pop-os",
+    "job.claimed: running pop-os; start pop-os>pop-os",
+    "node.hello: tower; join tower>tower",
+    "node.dead: pop-os; leave pop-os>pop-os",
+    "job.requeued: waiting; lost pop-os>knot",
+    "job.offered: pending tower; dispatch pop-os>tower",
+    "job.claimed: running tower; start tower>tower",
+    "job.settled: succeeded tower; success tower>tower",
+    "run.finished: succeeded",
+  ]);
+  const { nodes, runs } = fold(begin(recording), recording.events);
+  expect(nodes.get("pop-os")?.online).toBe(false);
+  expect(nodes.get("tower")?.online).toBe(true);
+  expect([...runs.values()].map(({ path }) => path)).toContainEqual(["pop-os", "tower"]);
+});
+
+test("a step that waits is on no node, until it is cancelled", () => {
+  expect(story(recorded("waiting"))).toEqual([
+    "run.started: running",
+    "job.created: waiting",
+    expect.stringMatching(/^job.cancelled: cancelled; stop /),
+    "run.finished: cancelled",
+  ]);
+});
+
+test("events that are told twice change nothing", () => {
+  fc.assert(
+    fc.property(fc.constantFrom(...names), fc.nat(), fc.nat(), (name, first, length) => {
+      const recording = recorded(name);
+      const { events } = recording;
+      const from = first % events.length;
+      const again = events.slice(from, from + (length % events.length));
+      const once = fold(begin(recording), events);
+      expect(fold(once, again)).toEqual(once);
+    }),
+  );
+});
+
+test("the order in which different jobs' events are told does not matter", () => {
+  fc.assert(
+    fc.property(fc.infiniteStream(fc.nat()), (numbers) => {
+      const recording = recorded("smoke");
+      const [start, ...rest] = recording.events;
+      const jobs = Map.groupBy(rest, ({ jobId }) => jobId);
+      const queues = [...jobs.values()].map((queue) => [...queue]);
+      const shuffled: Event[] = start ? [start] : [];
+      // Of each job in its own order, as the hub promises.
+      while (queues.some((queue) => queue.length > 0)) {
+        const full = queues.filter((queue) => queue.length > 0);
+        const next = full[(numbers.next().value ?? 0) % full.length]?.shift();
+        if (next) shuffled.push(next);
+      }
+      const mesh = fold(begin(recording), shuffled);
+      const ordered = fold(begin(recording), recording.events);
+      expect([...mesh.jobs].sort()).toEqual([...ordered.jobs].sort());
+      expect(mesh.runs).toEqual(ordered.runs);
+    }),
+  );
+});
+
+test("what was read does not undo what was told since", () => {
+  const recording = recorded("smoke");
+  const mesh = fold(begin(recording), recording.events);
+  const [claimed] = recording.events.filter(({ type }) => type === "job.claimed");
+  const [run] = [...mesh.runs.values()].filter(({ workflow }) => workflow === "cross-node-smoke");
+  const late: Reading = {
+    ...recording.reading,
+    runs: [
+      {
+        ...(recording.reading.runs[0] as Reading["runs"][number]),
+        id: run?.id ?? "",
+        status: "running",
+        finishedAt: null,
+      },
+    ],
+    jobs: [
+      {
+        ...(recording.reading.jobs[0] as Reading["jobs"][number]),
+        id: claimed?.jobId ?? 0,
+        runId: run?.id ?? "",
+        state: "running",
+      },
+    ],
+  };
+  const after = readMesh(late, mesh);
+  expect(after.runs.get(run?.id ?? "")).toMatchObject({ status: "succeeded", path: run?.path });
+  expect(after.jobs.get(claimed?.jobId ?? 0)?.state).toBe("succeeded");
+});
+
+test("a replay shows at every moment what was shown then", () => {
+  const recording = recorded("node-loss");
+  const recorder = createRecorder();
+  recorder.addReading(recording.reading);
+  const seen = recording.events.map((event) => {
+    recorder.addEvent(event);
+    return { at: Date.parse(event.at), mesh: recorder.mesh };
+  });
+  for (const [index, { at, mesh }] of seen.entries()) {
+    // Of several events of one millisecond, the last is what is shown.
+    if (seen[index + 1]?.at !== at) expect(recorder.meshAt(at)).toEqual(mesh);
+  }
+  expect(recorder.eventsBetween(0, Number.POSITIVE_INFINITY)).toEqual(recording.events);
+});
+
+test("a replay goes back fifteen minutes, and forgets what is older", () => {
+  const recorder = createRecorder();
+  const at = (minute: number) => new Date(minute * 60_000).toISOString();
+  const hello = (minute: number): Event => ({
+    seq: minute,
+    at: at(minute),
+    type: "node.hello",
+    runId: null,
+    jobId: null,
+    state: null,
+    node: `node-${minute}`,
+    fence: null,
+    detail: null,
+  });
+  for (let minute = 1; minute <= 60; minute += 1) recorder.addEvent(hello(minute));
+  expect(recorder.beginsAt).toBe(44 * 60_000);
+  expect(recorder.meshAt(45.5 * 60_000).nodes.size).toBe(45);
+});

@@ -1,0 +1,102 @@
+import type { JobSummary } from "@loom/hub/client";
+import { hub } from "../hub.ts";
+import { groupWaiting, type WaitingGroup } from "../mesh/group-waiting.ts";
+import { ActButton } from "../parts/act-button.tsx";
+import { Answer, Notice } from "../parts/notice.tsx";
+import { StrandMark, shortId } from "../parts/strand-mark.tsx";
+import { Tags } from "../parts/tags.tsx";
+import { Ago, Took } from "../parts/time.tsx";
+import { Link, to } from "../router.tsx";
+import { Verdicts } from "../run/run-placement.tsx";
+import { useMay } from "../session-context.tsx";
+import { useHub } from "../use-hub.ts";
+
+const SHOWN = 20;
+
+/** What waits for a node, by what it needs, each with its reason. */
+export function QueuePage() {
+  const waiting = useHub(
+    "waiting",
+    (call) => hub.listJobs({ state: "waiting", limit: 200 }, call),
+    ({ type }) => type.startsWith("job.") || type.startsWith("node."),
+  );
+  return (
+    <>
+      <h1>Queue</h1>
+      <p className="muted">
+        Steps that could run now and that no node has taken. What waits for another step is on its
+        run's page.
+      </p>
+      <Answer asked={waiting}>
+        {({ data, next }) =>
+          data.length === 0 ? (
+            <Notice title="Nothing waits">
+              <p>Every step that can run has a node.</p>
+            </Notice>
+          ) : (
+            <>
+              {next !== null && <p className="muted">The newest {data.length} are shown.</p>}
+              {groupWaiting(data, ({ waitingReason }) => waitingReason?.summary ?? null).map(
+                (group) => (
+                  <Group key={group.key} group={group} onChange={waiting.reload} />
+                ),
+              )}
+            </>
+          )
+        }
+      </Answer>
+    </>
+  );
+}
+
+function Group({ group, onChange }: { group: WaitingGroup<JobSummary>; onChange: () => void }) {
+  const mayRun = useMay("run");
+  const [first] = group.jobs;
+  const [oldest = ""] = group.jobs.map(({ createdAt }) => createdAt).sort();
+  return (
+    <section className="card queue-group">
+      <h2>
+        {group.jobs.length} {group.jobs.length === 1 ? "step needs" : "steps need"}{" "}
+        <Tags tags={group.requires} />
+      </h2>
+      <p className="queue-reason">{sentence(group.reason ?? "it is being placed")}</p>
+      <p className="muted">
+        The oldest has waited for <Took from={oldest} until={null} />.
+      </p>
+      <details>
+        <summary>What each node says</summary>
+        <Verdicts
+          placement={(first?.waitingReason ?? {}) as Parameters<typeof Verdicts>[0]["placement"]}
+        />
+      </details>
+      <ul className="queue-jobs">
+        {group.jobs.slice(0, SHOWN).map((job) => (
+          <li key={job.id} className="row">
+            {job.runId ? (
+              <Link href={to("runs", job.runId)} className="run-name">
+                <StrandMark runId={job.runId} />
+                {job.workflow} · {job.step} <span className="mono muted">{shortId(job.runId)}</span>
+              </Link>
+            ) : (
+              `${job.workflow} · ${job.step}`
+            )}
+            <span className="muted end">
+              <Ago at={job.createdAt} />
+            </span>
+            {mayRun && (
+              <ActButton
+                act={() => hub.cancelJob(job.id).then(onChange)}
+                confirm={`Cancel ${job.step} of ${job.workflow}? What comes after it is skipped.`}
+              >
+                Cancel
+              </ActButton>
+            )}
+          </li>
+        ))}
+      </ul>
+      {group.jobs.length > SHOWN && <p className="muted">and {group.jobs.length - SHOWN} more</p>}
+    </section>
+  );
+}
+
+const sentence = (text: string): string => `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;

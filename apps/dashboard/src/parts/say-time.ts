@@ -1,0 +1,26 @@
+/** `340 ms`, `4.2 s`, `3 min 5 s`, `2 h 10 min`. Never negative: clocks differ. */
+export function sayDuration(ms: number): string {
+  if (ms < 0) return "0 ms";
+  if (ms < 1_000) return `${Math.round(ms)} ms`;
+  if (ms < 60_000) return `${(ms / 1_000).toFixed(1)} s`;
+  const seconds = Math.round(ms / 1_000);
+  if (seconds < 3_600) return parts(seconds, 60, "min", "s");
+  const minutes = Math.round(seconds / 60);
+  if (minutes < 48 * 60) return parts(minutes, 60, "h", "min");
+  return `${Math.round(minutes / (60 * 24))} days`;
+}
+
+function parts(amount: number, size: number, large: string, small: string): string {
+  const rest = amount % size;
+  const whole = `${Math.floor(amount / size)} ${large}`;
+  return rest === 0 ? whole : `${whole} ${rest} ${small}`;
+}
+
+/** `just now`, `40 s ago`, `5 min ago`. */
+export function sayAge(ms: number): string {
+  if (ms < 2_000) return "just now";
+  if (ms < 60_000) return `${Math.round(ms / 1_000)} s ago`;
+  if (ms < 3_600_000) return `${Math.round(ms / 60_000)} min ago`;
+  if (ms < 48 * 3_600_000) return `${Math.round(ms / 3_600_000)} h ago`;
+  return `${Math.round(ms / 86_400_000)} days ago`;
+}

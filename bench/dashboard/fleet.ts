@@ -1,0 +1,56 @@
+import { randomUUID } from "node:crypto";
+import type { Queue, Session } from "@loom/queue";
+
+const LEASE_MS = 3_600_000;
+const SLOTS = 8;
+
+/** Nodes that say hello, take what they are offered and hold it until it is let go. */
+export interface Fleet {
+  /** How many steps are held. */
+  readonly held: number;
+  /** Takes what was offered since the last call. */
+  take(): Promise<void>;
+  /** Settles so many of those that were held longest. */
+  letGo(count: number): Promise<void>;
+}
+
+/** Sessions of their own in the real queue; no step's code is run. */
+export async function openFleet(queue: Queue, size: number): Promise<Fleet> {
+  const sessions = new Map<string, Session & { seq: number }>();
+  for (let index = 1; index <= size; index += 1) {
+    const name = `node-${String(index).padStart(2, "0")}`;
+    const { epoch } = await queue.hello({
+      name,
+      incarnation: randomUUID(),
+      leaseMs: LEASE_MS,
+      capabilities: ["held-node", "workflow:held"],
+      slots: SLOTS,
+    });
+    sessions.set(name, { node: name, epoch, seq: 0 });
+  }
+  let held: { node: string; id: number; fence: number }[] = [];
+
+  return {
+    get held() {
+      return held.length;
+    },
+    async take() {
+      const offered = (await queue.listNodes()).filter((node) => node.offered > 0);
+      for (const { name } of offered) {
+        const session = sessions.get(name);
+        if (!session) continue;
+        session.seq += 1;
+        const answer = await queue.claim(session, { seq: session.seq, limit: SLOTS });
+        if (answer.session !== "live") throw new Error(`${name} is ${answer.session}`);
+        held.push(...answer.jobs.map(({ id, fence }) => ({ node: name, id, fence })));
+      }
+    },
+    async letGo(count) {
+      const done = held.slice(0, count);
+      held = held.slice(count);
+      for (const { node, id, fence } of done) {
+        await queue.settle(node, [{ id, fence, outcome: "succeeded", result: null }]);
+      }
+    },
+  };
+}

@@ -1,0 +1,199 @@
+import { readFileSync } from "node:fs";
+import { buildDashboard } from "@loom/dashboard/build";
+import type { Browser, BrowserContext, Page } from "playwright-core";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { browserPath, openBrowser } from "./support/browser.ts";
+import { logIn, wavesAround } from "./support/dashboard.ts";
+import { type System, startSystem } from "./support/system.ts";
+
+const AXE = readFileSync(new URL(import.meta.resolve("axe-core/axe.min.js")), "utf8");
+/** What a first visit may load, compressed. */
+const MAX_BYTES = 200 * 1024;
+
+// Where it is decided whether a change lands, a missing browser is a failure.
+const canRun = browserPath !== undefined || process.env.CI !== undefined;
+
+describe.skipIf(!canRun)("the dashboard, in a browser (Chromium, or CHROMIUM_BIN)", () => {
+  let system: System;
+  let browser: Browser;
+  let context: BrowserContext;
+  let page: Page;
+  const complaints: string[] = [];
+  const foreign: string[] = [];
+  let bytes = 0;
+
+  beforeAll(async () => {
+    await buildDashboard();
+    [system, browser] = await Promise.all([startSystem(), openBrowser()]);
+    await system.startAgent("pop-os", ["has-gpu"]);
+    context = await browser.newContext({ viewport: { width: 1440, height: 900 } });
+    page = await context.newPage();
+    page.on("console", (message) => {
+      if (message.type() === "error") complaints.push(message.text());
+    });
+    page.on("pageerror", (error) => complaints.push(error.message));
+    page.on("request", (request) => {
+      if (new URL(request.url()).origin !== system.url) foreign.push(request.url());
+    });
+    page.on("requestfinished", async (request) => {
+      if (["document", "script", "stylesheet"].includes(request.resourceType())) {
+        bytes += (await request.sizes()).responseBodySize;
+      }
+    });
+    await page.goto(system.url);
+    await page.getByLabel("Token").waitFor();
+  });
+  afterAll(async () => {
+    await browser?.close();
+    await system?.stop();
+  });
+
+  test("takes little to load, all of it from the hub, under a strict policy", async () => {
+    expect(bytes).toBeGreaterThan(10_000);
+    expect(bytes).toBeLessThan(MAX_BYTES);
+    expect(foreign).toEqual([]);
+    const answer = await fetch(system.url);
+    expect(answer.headers.get("content-security-policy")).toContain("script-src 'self';");
+    expect(answer.headers.get("cache-control")).toBe("no-cache");
+  });
+
+  test("refuses a token that the hub does not know, and takes one that it does", async () => {
+    await logIn(page, { url: system.url, token: "nonsense" });
+    await page.getByRole("alert").getByText("the token is unknown").waitFor();
+    // The refusals that a login without a session, and with a wrong token, are there to get.
+    expect(complaints.every((text) => text.includes("401"))).toBe(true);
+    complaints.length = 0;
+    await logIn(page, system);
+    await page.getByText("live", { exact: true }).waitFor();
+    await page.getByRole("link", { name: "oracle, the hub, online, 0 of 4 slots taken" }).waitFor();
+  });
+
+  test("shows a run that is started here as pulses on both nodes, until it has succeeded", async () => {
+    await page.getByLabel("Workflow").selectOption("cross-node-smoke");
+    const waves = wavesAround(page, ["oracle", "pop-os"]);
+    await page.getByRole("button", { name: "Run", exact: true }).click();
+    expect(await waves).toEqual(["oracle", "pop-os"]);
+    const strand = page.locator(".rail-runs a").first();
+    await strand.getByText("succeeded").waitFor();
+    await strand.getByText("oracle → pop-os → oracle").waitFor();
+    await page.getByText("cross-node-smoke · remote succeeded on pop-os").waitFor();
+
+    await strand.click();
+    for (const step of ["local", "remote", "check"]) {
+      await page.getByRole("heading", { name: step }).waitFor();
+    }
+    await page.getByRole("tab", { name: "events" }).click();
+    await page.getByText("run.finished").waitFor();
+    await page.getByRole("tab", { name: "logs" }).click();
+    await page.getByText("local step").waitFor();
+  });
+
+  test("says why a step waits, on the map, in the queue and with its run, and can cancel it", async () => {
+    await page.keyboard.press("g");
+    await page.keyboard.press("w");
+    await page.getByRole("link", { name: "needs-laser" }).click();
+    await page.getByRole("button", { name: "Run needs-laser" }).click();
+    const reason = /no known node offers has-laser/i;
+    await page.getByText(reason).waitFor();
+    await page.keyboard.press("g");
+    await page.keyboard.press("l");
+    await page.getByRole("link", { name: "1 waiting for a node" }).waitFor();
+    await page.getByText(reason).waitFor();
+    await page.keyboard.press("g");
+    await page.keyboard.press("q");
+    await page.getByText(reason).first().waitFor();
+    await page.getByRole("button", { name: "Cancel" }).click();
+    await page.getByRole("dialog").getByRole("button", { name: "Cancel" }).click();
+    await page.getByText("Nothing waits").waitFor();
+  });
+
+  test("shows an agent that is killed as lost, and as recovered when it is started again", async () => {
+    await page.keyboard.press("g");
+    await page.keyboard.press("l");
+    const agent = await system.startAgent("pi", ["has-camera"]);
+    await page.getByRole("link", { name: /^pi, online/ }).waitFor();
+    await agent.stop("SIGKILL");
+    await page.getByRole("link", { name: /^pi, offline/ }).waitFor();
+    await page.getByText("pi is lost").waitFor();
+    await page.getByText("2 of 3 nodes online").waitFor();
+    await system.startAgent("pi", ["has-camera"]);
+    await page.getByRole("link", { name: /^pi, online/ }).waitFor();
+  });
+
+  test("pauses a node, and resumes it", async () => {
+    await page.getByRole("link", { name: /^pop-os, online/ }).click();
+    await page.getByRole("button", { name: "Pause node" }).click();
+    await page.getByRole("dialog").getByRole("button", { name: "Pause node" }).click();
+    await page.getByRole("button", { name: "Resume node" }).click();
+    await page.getByRole("heading", { name: "pop-os online" }).waitFor();
+    await page.keyboard.press("g");
+    await page.keyboard.press("l");
+  });
+
+  test("goes back through what happened, and returns to now", async () => {
+    await page.getByRole("slider", { name: "Moment" }).focus();
+    await page.keyboard.press("Home");
+    await page.getByText("2 of 2 nodes online").waitFor();
+    await page.getByRole("button", { name: "Back to now" }).click();
+    await page.getByText("3 of 3 nodes online").waitFor();
+  });
+
+  test("has no serious fault for assistive technology on any page, in both themes and widths", async () => {
+    const { body } = await system.call("POST", "/strands/needs-laser/run", { input: {} });
+    const addresses = [
+      "/",
+      "/?view=table",
+      "/runs",
+      `/runs/${String(body.runId)}`,
+      `/runs/${String(body.runId)}?tab=placement`,
+      "/workflows",
+      "/workflows/hold",
+      "/nodes",
+      "/nodes/pop-os",
+      "/queue",
+      "/schedules",
+      "/settings",
+      "/no-such-page",
+    ];
+    const found: string[] = [];
+    for (const [width, colorScheme] of [
+      [1440, "light"],
+      [360, "dark"],
+    ] as const) {
+      await page.setViewportSize({ width, height: 900 });
+      await page.emulateMedia({ colorScheme });
+      for (const address of addresses) {
+        await page.goto(system.url + address);
+        await page.getByText("live", { exact: true }).waitFor();
+        await expect.poll(() => page.locator(".loading").count()).toBe(0);
+        found.push(...(await faultsOf(page)).map((fault) => `${address} ${colorScheme}: ${fault}`));
+        const overflow = await page.evaluate("document.documentElement.scrollWidth - innerWidth");
+        if (Number(overflow) > 0) found.push(`${address}: ${overflow} px too wide at ${width}`);
+      }
+    }
+    expect(found).toEqual([]);
+  });
+
+  test("keeps what it knows while the hub is away, says so, and goes on when it is back", async () => {
+    await page.setViewportSize({ width: 1440, height: 900 });
+    await page.goto(system.url);
+    await page.getByRole("link", { name: /^pop-os, online/ }).waitFor();
+    await system.killHub();
+    await page.getByText("reconnecting").waitFor();
+    await page.getByRole("link", { name: /^pop-os, online/ }).waitFor();
+    await system.startHub();
+    await page.getByText("live", { exact: true }).waitFor();
+  });
+});
+
+/** What axe finds that keeps somebody from using the page. */
+async function faultsOf(page: Page): Promise<string[]> {
+  // Through the debugger: the page's own policy lets no script of others in.
+  await page.evaluate(AXE);
+  const violations = (await page.evaluate(
+    "axe.run(document, { resultTypes: ['violations'] }).then(({ violations }) => violations)",
+  )) as { id: string; impact: string; nodes: { html: string; failureSummary: string }[] }[];
+  return violations
+    .filter(({ impact }) => impact === "serious" || impact === "critical")
+    .map(({ id, nodes }) => `${id} ${nodes[0]?.html} ${nodes[0]?.failureSummary}`);
+}

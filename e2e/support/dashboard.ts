@@ -1,0 +1,53 @@
+import type { Page } from "playwright-core";
+
+/** Opens a hub's page and sends its form of login. */
+export async function logIn(
+  page: Page,
+  { url, token }: { url: string; token: string },
+): Promise<void> {
+  await page.goto(url);
+  await page.getByLabel("Token").fill(token);
+  await page.getByRole("button", { name: "Log in" }).click();
+}
+
+/**
+ * Watches the map's canvas, frame by frame, until a ring has been drawn around each of these nodes: a pulse.
+ * Threads reach a node from a few sides; a ring is on all of them at once.
+ *
+ * @returns the nodes, in the order of the argument.
+ */
+export async function wavesAround(page: Page, nodes: readonly string[]): Promise<string[]> {
+  const seen = await page.evaluate(`(${watch})(${JSON.stringify(nodes)})`);
+  return nodes.filter((node) => (seen as string[]).includes(node));
+}
+
+/** Runs in the page. */
+const watch = `(nodes) => new Promise((resolve) => {
+  const canvas = document.querySelector(".stage .pulses");
+  const context = canvas.getContext("2d");
+  const scale = canvas.width / canvas.clientWidth;
+  const frame = canvas.getBoundingClientRect();
+  const centres = new Map(nodes.map((node) => {
+    const body = document.querySelector('[aria-label^="' + node + ',"] .node-body').getBoundingClientRect();
+    return [node, { x: body.x + body.width / 2 - frame.x, y: body.y + body.height / 2 - frame.y }];
+  }));
+  const seen = new Set();
+  const isRing = ({ x, y }, radius) => {
+    let sides = 0;
+    for (let side = 0; side < 16; side += 1) {
+      const angle = (side * Math.PI) / 8;
+      const at = [(x + Math.cos(angle) * radius) * scale, (y + Math.sin(angle) * radius) * scale];
+      if (context.getImageData(Math.round(at[0]), Math.round(at[1]), 1, 1).data[3] > 40) sides += 1;
+    }
+    return sides >= 14;
+  };
+  const until = performance.now() + 20_000;
+  const look = () => {
+    for (const [node, centre] of centres) {
+      for (let radius = 38; radius < 66; radius += 1.5) if (isRing(centre, radius)) seen.add(node);
+    }
+    if (seen.size === nodes.length || performance.now() > until) resolve([...seen]);
+    else requestAnimationFrame(look);
+  };
+  look();
+})`;

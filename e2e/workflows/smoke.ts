@@ -1,0 +1,1 @@
+export { crossNodeSmoke } from "@loom/workflows";
