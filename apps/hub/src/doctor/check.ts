@@ -12,7 +12,7 @@ export interface Finding {
 }
 
 /** What a check came to: what was found, or that all is well, or that it could not be asked. */
-export type Answer =
+type Answer =
   | { readonly findings: readonly Finding[]; readonly ok: string }
   | { readonly skipped: string };
 
