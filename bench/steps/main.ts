@@ -96,13 +96,23 @@ async function runner() {
     attempt: 1,
     maxAttempts: 1,
     timeoutMs: 60_000,
+    traceparent: null,
     input: {},
     results: {},
   };
   const { signal } = new AbortController();
   const make = () => createProcessRunner({ modules, env: { PATH: process.env.PATH }, execArgv });
   const runIn = async (runner: ReturnType<typeof make>) => {
-    const task = { job, step, node: "bench", signal, write: silent, onProgress: silent, log };
+    const task = {
+      job,
+      step,
+      node: "bench",
+      signal,
+      write: silent,
+      onStarted: silent,
+      onProgress: silent,
+      log,
+    };
     const outcome = await runner.start(task).outcome;
     if (outcome.outcome !== "succeeded") throw new Error(JSON.stringify(outcome));
   };

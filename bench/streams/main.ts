@@ -2,45 +2,16 @@
 //
 // A hub in a process of its own with 200 streams of events open, while runs are started ten times
 // a second: how soon each stream is told, and what it costs the hub in memory.
-import { readFileSync, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import { cpus, totalmem } from "node:os";
-import { fileURLToPath } from "node:url";
-import { createHubClient } from "@loom/hub/client";
-import { openDatabase, startCluster, startProcess } from "@loom/local-db";
-import { migrationScript } from "@loom/queue";
+import { startPrograms } from "../programs.ts";
 
 const STREAMS = 200;
 const RUNS_PER_SECOND = 10;
-const TOKEN = "a-token-for-this-measurement";
 const seconds = Number(process.argv[2] ?? 60);
 
-const cluster = await startCluster({ schema: await migrationScript() });
-const database = await openDatabase(cluster.info);
-const listening = Promise.withResolvers<string>();
-const hub = await startProcess(
-  process.execPath,
-  ["--conditions=@loom/source", fileURLToPath(import.meta.resolve("@loom/hub/main"))],
-  {
-    stopSignal: "SIGTERM",
-    env: {
-      PATH: process.env.PATH,
-      SUPABASE_URL: database.url,
-      SUPABASE_SERVICE_ROLE_KEY: database.serviceKey,
-      PORT: "0",
-      LOOM_TOKEN: TOKEN,
-      LOOM_NODE_NAME: "oracle",
-    },
-    onLine(line) {
-      const { msg, url } = JSON.parse(line) as { msg: string; url: string };
-      if (msg === "listening") listening.resolve(url);
-    },
-  },
-);
-const client = createHubClient({ url: await listening.promise, token: TOKEN });
-
-/** Of the hub's process, in MiB. */
-const memory = (): number =>
-  Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${hub.pid}/status`, "utf8"))?.[1]) / 1_024;
+const programs = await startPrograms();
+const { client, memory } = programs;
 
 const delays: number[] = [];
 let told = 0;
@@ -94,9 +65,7 @@ ${table(rows)}
 `;
 console.log(report);
 writeFileSync(new URL("../results/streams.md", import.meta.url), report);
-await hub.stop();
-await database.stop();
-await cluster.stop();
+await programs.stop();
 
 /** Two columns, as the formatter of this repository writes them. */
 function table(lines: [string, string][]): string {

@@ -117,7 +117,7 @@ function choosePlan(random: Random): RunPlan {
       retry: { attempts: 2, backoff: { kind: "fixed", delayMs: 20, maxDelayMs: 20 } },
       maxCrashRestarts: random.pick([1, 10]),
       startWithinMs: random.chance(0.02) ? random.int(2_000, 10_000) : null,
-      concurrency: random.chance(0.04) ? chooseLimit(random) : null,
+      concurrency: random.chance(0.01) ? chooseLimit(random) : null,
     };
   });
   return { workflow: "pipeline", version: "v1", input: {}, jobs };

@@ -18,7 +18,7 @@ export function chooseJob(
   random: Random,
   hosts: readonly [string, ...string[]],
 ): NewJob {
-  const concurrency = random.chance(0.04) ? chooseLimit(random) : undefined;
+  const concurrency = random.chance(0.01) ? chooseLimit(random) : undefined;
   const isPinned = concurrency === undefined && random.chance(0.5);
   return {
     key,

@@ -1,6 +1,6 @@
 import { OpenAPIHono } from "@hono/zod-openapi";
 import type { Queue } from "@loom/queue";
-import type { Log } from "@loom/worker";
+import { type Log, type Tracing, untraced } from "@loom/worker";
 import type { AnyWorkflow } from "@loom/workflow";
 import type { Context } from "hono";
 import { bodyLimit } from "hono/body-limit";
@@ -15,6 +15,8 @@ import { createEventFeed } from "./events/event-feed.ts";
 import { createStreamGate } from "./events/event-stream.ts";
 import type { HubEnv, RouteDeps } from "./hub-context.ts";
 import type { Mesh } from "./mesh/mesh.ts";
+import { measureHttp } from "./metrics/measure-http.ts";
+import { createMetrics, type Metrics } from "./metrics/metrics.ts";
 import { ProblemError, respondProblem } from "./problem.ts";
 import { referenceRoutes } from "./reference/routes.ts";
 import type { Doorbells } from "./ring-doorbells.ts";
@@ -24,6 +26,7 @@ import { explainRoutes } from "./routes/explain.ts";
 import { healthRoutes } from "./routes/health.ts";
 import { jobRoutes } from "./routes/jobs.ts";
 import { meshRoutes } from "./routes/mesh.ts";
+import { metricsRoutes } from "./routes/metrics.ts";
 import { nodeRoutes } from "./routes/nodes.ts";
 import { runRoutes } from "./routes/runs.ts";
 import { scheduleRoutes } from "./routes/schedules.ts";
@@ -32,6 +35,7 @@ import { strandRoutes } from "./routes/strands.ts";
 import { streamRoutes } from "./routes/streams.ts";
 import { tokenRoutes } from "./routes/tokens.ts";
 import { onError } from "./to-problem.ts";
+import { traceRequests } from "./trace-requests.ts";
 import { version } from "./version.ts";
 
 const MAX_BODY_BYTES = 1024 * 1024;
@@ -63,6 +67,10 @@ export interface HubDeps {
   rateLimit?: RateLimit;
   /** Of streams that are open at once; default 1000. */
   maxStreams?: number;
+  /** What `/metrics` tells; default: those of this application alone. */
+  metrics?: Metrics;
+  /** Writes spans of requests; default: none. */
+  tracing?: Tracing;
   /** Called when there may be something to place, or to claim. */
   onJobsAdded?: (pinnedTo?: readonly string[]) => void;
   /** Aborts when the hub ends: streams end with it. */
@@ -72,6 +80,7 @@ export interface HubDeps {
 /** The hub's HTTP application, without a port: what `fetch` takes and tests call. */
 export function createHub(deps: HubDeps): OpenAPIHono<HubEnv> {
   const { queue, workflows, log, stopping = new AbortController().signal } = deps;
+  const { metrics = createMetrics() } = deps;
   const feed = createEventFeed({ queue, log });
   const route: RouteDeps = {
     queue,
@@ -100,13 +109,18 @@ export function createHub(deps: HubDeps): OpenAPIHono<HubEnv> {
       hint: "the API is under /api/loom; /docs describes it",
     }),
   );
+  app.use(measureHttp(metrics));
   app.use(requestId());
   app.use(knownHost(deps.hosts ?? []));
   app.use(methodNotAllowed({ app, onMethodNotAllowed }));
-  app.use("/api/*", guard(deps, route));
+  app.use("/api/*", traceRequests(deps.tracing ?? untraced));
+  const guarded = guard(deps, route);
+  app.use("/api/*", guarded);
+  app.use("/metrics", guarded);
   app.use("/api/*", bodyLimit({ maxSize: MAX_BODY_BYTES, onError: onLargeBody }));
 
   app.route("/", healthRoutes(deps));
+  app.route("/", metricsRoutes({ queue, feed, metrics, log, stopping }));
   app.route("/api/loom/strands", strandRoutes(route));
   app.route("/api/loom/runs", runRoutes(route));
   app.route("/api/loom/jobs", jobRoutes(route));

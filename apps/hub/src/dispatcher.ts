@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from "node:util";
 import type { Node, Offer, Queue, Refusal, WaitingJob } from "@loom/queue";
 import { type Placement, place } from "@loom/scheduler";
-import type { Log } from "@loom/worker";
+import { type Log, type Tracing, untraced } from "@loom/worker";
 import { weighJob, weighNode } from "./explain/weigh.ts";
 
 /** One hub's share in the life of jobs: from waiting to offered, and back when a node is lost. */
@@ -28,14 +28,29 @@ export function createDispatcher({
   queue,
   log,
   onOffered = () => {},
+  tracing = untraced,
 }: {
   queue: Queue;
   log: Log;
   /** Called with each node that was offered something. */
   onOffered?: (node: Node) => void;
+  tracing?: Tracing;
 }): Dispatcher {
+  /** A line and a span for each job that got a node: one of a batch that many runs share. */
+  async function tell(offers: readonly Offer[], waiting: readonly WaitingJob[], since: number) {
+    const jobs = new Map(waiting.map((job) => [job.id, job]));
+    for (const { job: jobId, node } of offers) {
+      const { runId = null, traceparent: parent = null } = jobs.get(jobId) ?? {};
+      log.info({ jobId, runId, node }, "job offered");
+      if (parent === null) continue;
+      const attributes = { "loom.job": jobId, "loom.node": node };
+      await tracing.span("place", { parent, attributes, since }, async () => {});
+    }
+  }
+
   return {
     async place() {
+      const began = Date.now();
       const waiting = await queue.listWaiting();
       if (waiting.length === 0) return new Set();
       // After the jobs: a slot that another hub fills in between then counts as taken.
@@ -60,7 +75,7 @@ export function createDispatcher({
       const taken = offers.filter(({ job }) => placed.has(job));
       const offered = new Set(taken.map(({ node }) => node));
       for (const node of nodes) if (offered.has(node.name)) onOffered(node);
-      for (const { job, node } of taken) log.info({ jobId: job, node }, "job offered");
+      await tell(taken, waiting, began);
       for (const { job, reason } of refusals) {
         log.info({ jobId: job, ...reason }, "job cannot be placed");
       }

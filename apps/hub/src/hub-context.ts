@@ -17,6 +17,10 @@ export interface HubEnv {
     identity: Identity;
     /** What is asked, in a word: the operation's id. */
     action: string;
+    /** What the request started, for the log. */
+    made?: { runId: string } | { jobIds: number[] };
+    /** The request's own place in a trace; null where nobody traces. */
+    traceparent: string | null;
   };
 }
 export type HubContext = Context<HubEnv>;

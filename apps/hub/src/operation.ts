@@ -20,7 +20,8 @@ export const operation = (operationId: string, scope: Scope) => ({
   middleware: requireScope(operationId, scope),
 });
 
-const requireScope =
+/** Refuses who may not do what is called so. */
+export const requireScope =
   (action: string, scope: Scope): MiddlewareHandler<HubEnv> =>
   async (c, next) => {
     const identity = c.get("identity");

@@ -13,6 +13,7 @@ import {
   type Probe,
   repeat,
   type StepRunner,
+  type Tracing,
   toOffer,
   type WorkerOptions,
 } from "@loom/worker";
@@ -23,6 +24,7 @@ import { createDispatcher } from "./dispatcher.ts";
 import { createLeader } from "./loops/leader.ts";
 import { createTimetable } from "./loops/timetable.ts";
 import type { Mesh } from "./mesh/mesh.ts";
+import { createMetrics } from "./metrics/metrics.ts";
 import { createDoorbells, type Rung } from "./ring-doorbells.ts";
 import { serve } from "./serve.ts";
 import { version } from "./version.ts";
@@ -59,6 +61,8 @@ export interface HubOptions {
   mesh?: Mesh;
   /** Lets the tailnet's people and machines in without a token. */
   tailnet?: TailnetAccess;
+  /** Writes spans of requests, placing and steps; default: none. */
+  tracing?: Tracing;
   /** The hub's own node. */
   node: { name: string } & Pick<WorkerOptions, "leaseMs">;
   /** What to look for on the hub's own machine. */
@@ -86,14 +90,20 @@ export async function startHub(
   { queue, log, node, resolver, ...options }: HubOptions,
   { signal }: { signal: AbortSignal },
 ): Promise<RunningHub> {
+  const traced = options.tracing && { tracing: options.tracing };
+  const metrics = createMetrics();
   let bellPort: number | undefined;
   const doorbells = createDoorbells({
-    ringer: createRinger({ log, ringBack: () => bellPort }),
+    ringer: createRinger({
+      log,
+      ringBack: () => bellPort,
+      onRung: (result) => metrics.rings.inc({ result }),
+    }),
     resolver,
     log,
   });
   const ring = (rung: Rung) => (rung.name === node.name ? worker.ring() : doorbells.ring(rung));
-  const dispatcher = createDispatcher({ queue, log, onOffered: ring });
+  const dispatcher = createDispatcher({ queue, log, onOffered: ring, ...traced });
   const placing = createBell();
   const reaping = createBell();
   const pruning = createBell();
@@ -119,7 +129,9 @@ export async function startHub(
     log: log.child({ node: node.name }),
     concurrency: SLOTS,
     ...(node.leaseMs && { leaseMs: node.leaseMs }),
+    onStarted: (startMs) => metrics.start.observe({ node: node.name }, startMs / 1_000),
     onSettled: () => placing.ring(),
+    ...traced,
   });
   const workflows = new Map(options.workflows.map((workflow) => [workflow.name, workflow]));
   const onJobsAdded = (pinnedTo: readonly string[] = []) => {
@@ -135,6 +147,7 @@ export async function startHub(
     log: log.child({ loop: "schedule" }),
     defaultHost: options.defaultHost,
     onStarted: () => onJobsAdded(),
+    onDecided: (slot) => metrics.slots.inc(slot),
   });
   // One part that cannot go on ends the others: half a hub would look like a whole one.
   const fault = new AbortController();
@@ -152,6 +165,8 @@ export async function startHub(
     ...(options.tailnet && { tailnet: options.tailnet }),
     stopping: stop,
     onJobsAdded,
+    metrics,
+    ...traced,
   });
   const server = await serve(app.fetch, { bind: options.bind, port: options.port, log });
 

@@ -22,8 +22,8 @@ interface App {
 }
 
 interface Asked {
-  /** In place of `{id}` and the like. */
-  at?: string | number;
+  /** In place of `{id}` and the like, in their order. */
+  at?: string | number | readonly string[];
   query?: string;
   body?: unknown;
   /** In place of what `body` comes to. */
@@ -35,10 +35,13 @@ interface Asked {
 function createAsker(app: App, document: Document, operations: Map<string, DescribedOperation>) {
   const check = createChecker(document);
   const seen = new Map([...operations].map(([id]) => [id, new Set<string>()]));
-  const ask = async (id: string, { at = "", query = "", body, raw, headers = {} }: Asked = {}) => {
+  const ask = async (id: string, { at = [], query = "", body, raw, headers = {} }: Asked = {}) => {
     const operation = operations.get(id);
     if (!operation) throw new Error(`there is no operation ${id}`);
-    const path = operation.path.replace(/\{\w+\}/, encodeURIComponent(at)) + query;
+    const parts = [at].flat().values();
+    const path =
+      operation.path.replace(/\{\w+\}/g, () => encodeURIComponent(parts.next().value ?? "1")) +
+      query;
     const sent = raw ?? (body === undefined ? undefined : JSON.stringify(body));
     const answer = await readAnswer(
       await app.request(path, {
@@ -161,7 +164,11 @@ describe("every operation", () => {
     await ask("listSchedules");
     await ask("resumeSchedule", { at: "nightly" });
 
+    await ask("steerNode", { at: ["forge", "pause"], body: { note: "for now", forMs: 60_000 } });
+    await ask("steerNode", { at: ["forge", "resume"] });
+
     // What is not there, or not so.
+    await ask("steerNode", { at: ["nope", "drain"] });
     await ask("triggerSchedule", { at: "gone" });
     for (const id of [
       "getSchedule",
@@ -202,6 +209,7 @@ describe("every operation", () => {
       { id: "startRun", at: "train" },
       { id: "pauseStrand", at: "train" },
       { id: "pauseSchedule", at: "nightly" },
+      { id: "steerNode", at: ["forge", "pause"] },
       { id: "retryRun", at: String(done) },
       { id: "rerunRun", at: String(done) },
       { id: "addJobs" },

@@ -10,7 +10,7 @@ describe("POST /nodes/{name}/{pause,drain,resume}", () => {
   ])("$verb makes the node $status", async ({ verb, body, status }, { call, queue }) => {
     const session = await sayHello(queue, "forge");
     await queue.setNodeStatus("forge", { status: "paused" });
-    expect(await call("POST", `/nodes/forge/${verb}`, body)).toEqual({
+    expect(await call("POST", `/nodes/forge/${verb}`, body)).toMatchObject({
       status: 200,
       body: { status, returned: 0 },
     });

@@ -18,6 +18,7 @@ import {
   type Log,
   nvidia,
   openJournal,
+  openTelemetry,
   type Probe,
   stepEnvironment,
   system,
@@ -111,6 +112,7 @@ export async function runAgent(deps: AgentDeps, signals: AgentSignals): Promise<
     pollMs: env.POLL_INTERVAL_MS,
     graceMs: env.LOOM_GRACE_MS,
     onSettled: () => ringBack.ring(),
+    tracing: await openTelemetry(),
   });
 
   const status = (): AgentStatus => {

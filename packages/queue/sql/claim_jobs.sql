@@ -114,7 +114,7 @@ begin
     select coalesce(json_agg(claimed), '[]')
       from (
         select job.id, job.run_id, job.workflow_id, coalesce(run.version, '') as version, job.step_id, job.requires,
-               job.fence, job.attempt, job.max_attempts, job.timeout_ms, coalesce(job.payload, run.input) as input,
+               job.fence, job.attempt, job.max_attempts, job.timeout_ms, job.traceparent, coalesce(job.payload, run.input) as input,
                case when job.after = '{}' then json '{}' else (
                  select coalesce(json_object_agg(earlier.step_id, earlier.result), '{}')
                    from public.loom_job_queue as earlier

@@ -40,23 +40,23 @@ begin
              priority smallint, delay_ms bigint, start_within_ms integer, timeout_ms integer,
              max_attempts integer, max_crash_restarts integer,
              backoff_kind text, backoff_ms integer, backoff_max_ms integer,
-             concurrency_key text, concurrency_limit integer))
+             concurrency_key text, concurrency_limit integer, traceparent text))
            with ordinality as job(
              workflow, step, key, payload, requires, prefers, host, priority, delay_ms, start_within_ms, timeout_ms,
              max_attempts, max_crash_restarts, backoff_kind, backoff_ms, backoff_max_ms,
-             concurrency_key, concurrency_limit, ord)
+             concurrency_key, concurrency_limit, traceparent, ord)
   ),
   added as (
     insert into public.loom_job_queue (
       id, workflow_id, step_id, key, payload, requires, prefers, requirement_key, host_pinned, target_host,
       priority, run_at, start_within_ms, start_by, timeout_ms, max_attempts, max_crash_restarts,
-      backoff_kind, backoff_ms, backoff_max_ms, concurrency_key, concurrency_limit, state)
+      backoff_kind, backoff_ms, backoff_max_ms, concurrency_key, concurrency_limit, traceparent, state)
     overriding system value
     select id, workflow, step, key, payload, coalesce(requires, '{}'), prefers,
            md5(concat_ws(e'\n', workflow, coalesce(requires, '{}'), prefers)),
            host is not null, host, priority, due.at, start_within_ms,
            due.at + start_within_ms * interval '1 millisecond', timeout_ms, max_attempts, max_crash_restarts,
-           backoff_kind, backoff_ms, backoff_max_ms, concurrency_key, concurrency_limit,
+           backoff_kind, backoff_ms, backoff_max_ms, concurrency_key, concurrency_limit, traceparent,
            case when host is null then 'waiting' else 'pending' end
       from item
      cross join lateral (select clock_timestamp() + coalesce(delay_ms, 0) * interval '1 millisecond' as at) as due

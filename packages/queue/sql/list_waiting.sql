@@ -97,6 +97,7 @@ as $$
              'host', case when host_pinned then target_host end,
              'priority', priority, 'requires', requires, 'prefers', prefers,
              'declined_by', declined_by, 'crashed_on', crashed_on, 'waiting_reason', waiting_reason,
+             'traceparent', traceparent,
              'concurrency', case when concurrency_key is not null then json_build_object(
                'key', concurrency_key, 'limit', concurrency_limit, 'running', key_holders) end,
              'ran_on', case when after = '{}' then json '[]' else (

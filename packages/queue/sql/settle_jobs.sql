@@ -3,7 +3,7 @@
 --   accepted   the caller owned the job, and this is its outcome
 --   salvaged   the job had been given back, but nobody has claimed it since: the work counts
 --   duplicate  this claim was settled before; nothing was written
---   stale      a newer claim exists, or the job is over; nothing was written
+--   stale      a newer claim exists, or the job is over; only that is written down
 --   unknown    no such job of this node; says nothing about other nodes' jobs
 --   too_large  result over 1 MiB or error over 64 KiB; the caller still owns the job
 --   invalid    the item cannot be read
@@ -133,6 +133,11 @@ begin
   event as (
     insert into public.loom_events (type, run_id, job_id, state, node, fence, detail)
     select 'job.settled', run_id, id, state, v_node, fence, answer from written
+  ),
+  -- For the job nothing happened: a node offered what is not its own any more.
+  refused as (
+    insert into public.loom_events (type, node, fence, detail)
+    select 'node.settle_refused', v_node, fence, format('job %s', id) from decided where answer = 'stale'
   ),
   answered as materialized (
     select ord, id, fence, answer, state, run_id from written

@@ -71,7 +71,8 @@ begin
            (e ->> 'backoff_max_ms')::integer                           as backoff_max_ms,
            (e ->> 'start_within_ms')::integer                          as start_within_ms,
            e ->> 'concurrency_key'                                     as concurrency_key,
-           (e ->> 'concurrency_limit')::integer                        as concurrency_limit
+           (e ->> 'concurrency_limit')::integer                        as concurrency_limit,
+           e ->> 'traceparent'                                         as traceparent
       from json_array_elements(p_jobs) with ordinality as t(e, ord)
   ),
   edge as materialized (
@@ -83,13 +84,13 @@ begin
     insert into public.loom_job_queue (
       run_id, workflow_id, step_id, after, waits_for, dependents, requires, prefers, requirement_key,
       host_pinned, target_host, priority, timeout_ms, max_attempts, max_crash_restarts, backoff_kind, backoff_ms, backoff_max_ms,
-      start_within_ms, start_by, concurrency_key, concurrency_limit, state)
+      start_within_ms, start_by, concurrency_key, concurrency_limit, traceparent, state)
     select v_run, p_workflow, step_id, after, cardinality(after), coalesce(edge.dependents, '{}'), requires, prefers,
            md5(concat_ws(e'\n', p_workflow, requires, prefers)),
            host is not null, host, priority, timeout_ms, max_attempts, max_crash_restarts, backoff_kind, backoff_ms, backoff_max_ms,
            start_within_ms,
            case when cardinality(after) = 0 then clock_timestamp() + start_within_ms * interval '1 millisecond' end,
-           concurrency_key, concurrency_limit,
+           concurrency_key, concurrency_limit, traceparent,
            case when cardinality(after) > 0 then 'blocked'
                 when host is not null then 'pending'
                 else 'waiting' end

@@ -26,6 +26,7 @@ import {
 } from "./node.ts";
 import { toPlannedRow } from "./planned-job.ts";
 import type { Queue } from "./queue.ts";
+import { queueDepth } from "./queue-depth.ts";
 import { actingTransport } from "./request.ts";
 import { row } from "./row.ts";
 import { run, startedRun } from "./run.ts";
@@ -95,14 +96,14 @@ export function queueOver(
 
     actingFor: (request) => queueOver(actingTransport(transport, request), { notify }),
 
-    startRun: (plan, { trigger = "api", key, askedBy, retryOf } = {}) =>
+    startRun: (plan, { trigger = "api", key, askedBy, retryOf, traceparent } = {}) =>
       call(
         "loom_start_run",
         {
           p_workflow: plan.workflow,
           p_version: plan.version,
           p_input: JSON.stringify(plan.input),
-          p_jobs: plan.jobs.map(toPlannedRow),
+          p_jobs: plan.jobs.map((planned) => ({ ...toPlannedRow(planned), traceparent })),
           p_trigger: trigger,
           p_key: key ?? null,
           p_asked_by: askedBy ?? null,
@@ -205,6 +206,9 @@ export function queueOver(
 
     listWaiting: ({ perKind = 50 } = {}) =>
       call("loom_list_waiting", { p_per_kind: perKind }, waitingJobs),
+
+    queueDepth: ({ kinds = 200, count = 1_000 } = {}) =>
+      call("loom_queue_depth", { p_kinds: kinds, p_count: count }, queueDepth),
 
     async place({ offers, refusals, offerMs = 15_000 }) {
       const { placed } = await call(

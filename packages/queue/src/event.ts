@@ -23,6 +23,7 @@ const eventTypes = [
   "node.paused",
   "node.draining",
   "node.resumed",
+  "node.settle_refused",
   "workflow.paused",
   "workflow.resumed",
   "schedule.paused",

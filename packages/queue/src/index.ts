@@ -67,6 +67,7 @@ export type {
   Refusal,
   StartRunOptions,
 } from "./queue.ts";
+export type { QueueDepth } from "./queue-depth.ts";
 export type { ApiRequest, RequestRecord } from "./request.ts";
 export type { Run, StartedRun } from "./run.ts";
 export {

@@ -97,6 +97,8 @@ export const claimedJob = z.object({
   attempt: z.int(),
   maxAttempts: z.int(),
   timeoutMs: z.int(),
+  /** Of the request that asked for it: https://www.w3.org/TR/trace-context */
+  traceparent: z.string().nullable(),
   /** The run's input, parsed when the run was planned; or the job's own. */
   input: jsonText,
   /** Results of the steps this one comes after, by step name. */

@@ -27,6 +27,8 @@ export interface NewJob {
   maxCrashRestarts?: number;
   /** Of the jobs with this key at most `limit` run at a time, wherever. */
   concurrency?: { key: string; limit: number };
+  /** The trace that it belongs to: https://www.w3.org/TR/trace-context */
+  traceparent?: string;
 }
 
 export const enqueuedJob = z.object({
@@ -61,5 +63,6 @@ export function toNewRow(job: NewJob): Record<string, unknown> {
     backoff_max_ms: backoff.maxDelayMs,
     concurrency_key: job.concurrency?.key,
     concurrency_limit: job.concurrency?.limit,
+    traceparent: job.traceparent,
   };
 }

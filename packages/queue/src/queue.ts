@@ -19,6 +19,7 @@ import type {
   ReportAnswer,
   Session,
 } from "./node.ts";
+import type { QueueDepth } from "./queue-depth.ts";
 import type { ApiRequest } from "./request.ts";
 import type { Run, StartedRun } from "./run.ts";
 import type { Schedules } from "./schedule.ts";
@@ -32,6 +33,8 @@ export interface StartRunOptions {
   askedBy?: string;
   /** The run that this one repeats with another input. */
   retryOf?: string;
+  /** The trace that its steps belong to: https://www.w3.org/TR/trace-context */
+  traceparent?: string;
 }
 
 /** A job that gets a node, with the record of why. */
@@ -210,6 +213,16 @@ export interface Queue extends ApiTokens, Lists, Leadership, Schedules {
    * @see sql/list_waiting.sql
    */
   listWaiting(options?: { perKind?: number }): Promise<WaitingJob[]>;
+
+  /**
+   * How much is due and has not begun, for a look at the queue: its cost follows the number of
+   * different needs, not the queue's length.
+   *
+   * @param options.kinds - Kinds of need, and nodes, to look at; 1 to 1000, default 200.
+   * @param options.count - Jobs to count of each kind; 1 to 10 000, default 1000.
+   * @see sql/queue_depth.sql
+   */
+  queueDepth(options?: { kinds?: number; count?: number }): Promise<QueueDepth>;
 
   /**
    * Writes what a placing round decided. A job that is no longer waiting is left alone.

@@ -19,6 +19,8 @@ const told = z.object({
   /** Nodes that were lost while they ran it, one entry each time. */
   crashedOn: z.array(z.string()),
   waitingReason: waitingReason.nullable(),
+  /** Of the request that asked for it: https://www.w3.org/TR/trace-context */
+  traceparent: z.string().nullable(),
   /** `running`: how many of the key's places are taken, offers counted. */
   concurrency: z.object({ key: z.string(), limit: z.int(), running: z.int() }).nullable(),
   /** Nodes where the steps ran that it comes after. */

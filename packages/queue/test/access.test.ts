@@ -68,6 +68,7 @@ describe("the schema", () => {
       "loom_pause_workflow",
       "loom_place_jobs",
       "loom_prune",
+      "loom_queue_depth",
       "loom_read_events",
       "loom_read_log",
       "loom_reap",

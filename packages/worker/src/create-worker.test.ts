@@ -17,6 +17,7 @@ const job: ClaimedJob = {
   attempt: 1,
   maxAttempts: 1,
   timeoutMs: 3_600_000,
+  traceparent: null,
   input: {},
   results: {},
 };

@@ -11,6 +11,7 @@ import { pollDelayMs } from "./poll-delay.ts";
 import { repeat } from "./repeat.ts";
 import type { Progress } from "./run-step.ts";
 import { NodeSession } from "./session.ts";
+import { untraced } from "./tracing.ts";
 import type { Worker, WorkerOptions, WorkerStatus } from "./worker.ts";
 
 /** How long steps may take to end after the last abort, and their outcomes to be settled. */
@@ -45,7 +46,9 @@ export function createWorker(options: WorkerOptions): Worker {
     pollMs = 5_000,
     maxPollMs = 2 * pollMs,
     graceMs = 20_000,
+    onStarted = () => {},
     onSettled = () => {},
+    tracing = untraced,
     wallClock = Date.now,
   } = options;
   if (heartbeatMs * 2 > leaseMs) {
@@ -96,6 +99,8 @@ export function createWorker(options: WorkerOptions): Worker {
       journal,
       revalidate,
       node: node.name,
+      tracing,
+      onStarted,
       onProgress(progress) {
         entry.progress = progress;
       },

@@ -19,6 +19,7 @@ const job: ClaimedJob = {
   attempt: 3,
   maxAttempts: 5,
   timeoutMs: 60_000,
+  traceparent: null,
   input: { ref: "main" },
   results: { fetch: { files: 2 } },
 };
@@ -36,6 +37,7 @@ function executing(run: (context: StepContext) => unknown) {
     node: "forge",
     signal: stop.signal,
     write: (text) => void output.push(text),
+    onStarted: () => {},
     onProgress: () => {},
     log,
   });

@@ -46,4 +46,12 @@ export { repeat } from "./repeat.ts";
 export type { Progress } from "./run-step.ts";
 export { stepEnvironment } from "./step-environment.ts";
 export type { Attempt, StepRunner, StepTask } from "./step-runner.ts";
+export {
+  isTraceparent,
+  openTelemetry,
+  type Span,
+  type SpanOptions,
+  type Tracing,
+  untraced,
+} from "./tracing.ts";
 export type { RunningJob, Worker, WorkerOptions, WorkerStatus } from "./worker.ts";

@@ -17,6 +17,7 @@ export function createInlineRunner(): StepRunner {
   return {
     start({ job, step, log, ...task }) {
       const decoder = new TextDecoder();
+      task.onStarted();
       const running = runStep(step, job, {
         ...task,
         commandGraceMs: STUCK_AFTER_MS / 2,

@@ -75,7 +75,7 @@ export function createProcessRunner({
 
   async function run(
     { url, version }: WorkflowModule,
-    { job, node, signal, write, onProgress, log }: StepTask,
+    { job, node, signal, write, onStarted, onProgress, log }: StepTask,
   ) {
     const stepProcess = take(url);
     busy.add(stepProcess);
@@ -91,7 +91,7 @@ export function createProcessRunner({
     const mark = `${job.id}-${job.fence}-${randomBytes(6).toString("hex")}`;
     const commandGraceMs = killAfterMs * COMMANDS_SHARE;
     const order = { job, version, node, mark, secrets, commandGraceMs };
-    const running = stepProcess.run(order, { write, onProgress });
+    const running = stepProcess.run(order, { write, onStarted, onProgress });
     if (signal.aborted) onAbort();
     signal.addEventListener("abort", onAbort);
     const { outcome, isClean } = await running;

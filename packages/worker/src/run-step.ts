@@ -63,6 +63,7 @@ export async function runStep(
       run: { id: job.runId },
       step: job.step,
       workflow: job.workflow,
+      traceparent: job.traceparent,
     });
     return { outcome: "succeeded", result: toJson(result ?? null) };
   } catch (error) {

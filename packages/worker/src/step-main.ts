@@ -14,6 +14,7 @@ import {
   type StepProcessSettings,
   type ToStep,
 } from "./step-message.ts";
+import { openTelemetry } from "./tracing.ts";
 import { workflowsOf } from "./workflow-module.ts";
 
 const settings = JSON.parse(process.argv[2] ?? "") as StepProcessSettings;
@@ -67,6 +68,9 @@ async function run(order: Extract<ToStep, { type: "run" }>): Promise<void> {
   restore();
   // Every program that the step starts inherits it.
   process.env[MARK_VARIABLE] = mark;
+  const { traceparent } = job;
+  if (traceparent === null) delete process.env.TRACEPARENT;
+  else process.env.TRACEPARENT = traceparent;
   const { workflow, step } = await find(job);
   if (workflow && version !== undefined && workflow.version !== version) {
     const reason = `${settings.module} was changed after the agent started: restart the agent`;
@@ -76,18 +80,23 @@ async function run(order: Extract<ToStep, { type: "run" }>): Promise<void> {
       isBroken: true,
     });
   }
-  const outcome = await runStep(step, job, {
-    node,
-    signal: stop.signal,
-    commandGraceMs,
-    write: (output) => void process.stdout.write(output),
-    onProgress: (progress) => say({ type: "progress", progress }),
-    onGroup(group, isAlive) {
-      say({ type: "group", group, isAlive });
-      watchdog.postMessage({ group, isAlive });
-    },
-    scrub,
-  });
+  say({ type: "started" });
+  const running = () =>
+    runStep(step, job, {
+      node,
+      signal: stop.signal,
+      commandGraceMs,
+      write: (output) => void process.stdout.write(output),
+      onProgress: (progress) => say({ type: "progress", progress }),
+      onGroup(group, isAlive) {
+        say({ type: "group", group, isAlive });
+        watchdog.postMessage({ group, isAlive });
+      },
+      scrub,
+    });
+  const outcome = await (traceparent === null
+    ? running()
+    : (await openTelemetry()).within(traceparent, running));
   await end(mark, { type: "ended", outcome, isBroken: false });
 }
 

@@ -26,6 +26,8 @@ export type ToStep =
 /** What a step's process says to the agent. */
 export type FromStep =
   | { type: "group"; group: number; isAlive: boolean }
+  /** The step's code is next. */
+  | { type: "started" }
   | { type: "progress"; progress: Progress }
   /** `isBroken`: the process must not run another step. */
   | { type: "ended"; outcome: Outcome; isBroken: boolean };

@@ -37,7 +37,11 @@ export interface StepProcess {
   /** Runs a step. `isClean`: the process can run another one. Never fails. */
   run(
     order: Omit<Extract<ToStep, { type: "run" }>, "type">,
-    hooks: { write: (text: string) => void; onProgress: (progress: Progress) => void },
+    hooks: {
+      write: (text: string) => void;
+      onStarted: () => void;
+      onProgress: (progress: Progress) => void;
+    },
   ): Promise<{ outcome: Outcome; isClean: boolean }>;
   /** Tells the running step. */
   abort(reason: AbortReason): void;
@@ -106,7 +110,7 @@ export function startStepProcess({
   return {
     exited: exited.then(() => {}),
 
-    async run(order, { write, onProgress }) {
+    async run(order, { write, onStarted, onProgress }) {
       mark = order.mark;
       const scrubber = createScrubber(order.secrets);
       const outputs = [stdout, stderr].map((stream) => {
@@ -117,6 +121,7 @@ export function startStepProcess({
       const ended = new Promise<Extract<FromStep, { type: "ended" }>>((resolve) => {
         onMessage = (message) => {
           if (message.type === "ended") resolve(message);
+          else if (message.type === "started") onStarted();
           else if (message.type === "progress") onProgress(message.progress);
         };
       });

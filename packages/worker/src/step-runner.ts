@@ -13,6 +13,8 @@ export interface StepTask {
   signal: AbortSignal;
   /** Takes the attempt's output, without secrets. */
   write: (text: string) => void;
+  /** Called when the step's code is about to run. */
+  onStarted: () => void;
   onProgress: (progress: Progress) => void;
   log: Log;
 }

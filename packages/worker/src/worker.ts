@@ -4,6 +4,7 @@ import type { Journal } from "./journal.ts";
 import type { Log } from "./log.ts";
 import type { Progress } from "./run-step.ts";
 import type { StepRunner } from "./step-runner.ts";
+import type { Tracing } from "./tracing.ts";
 
 export interface WorkerOptions {
   /** What the node is called and offers. Its workflows are added to its capabilities. */
@@ -28,8 +29,12 @@ export interface WorkerOptions {
   maxPollMs?: number;
   /** How long running steps may go on when the worker stops. Default 20 000. */
   graceMs?: number;
+  /** Called when a step's code is about to run, with the milliseconds since its claim. */
+  onStarted?: (startMs: number) => void;
   /** Called after each settled attempt: a good moment to ring the hub. */
   onSettled?: () => void;
+  /** Writes spans of attempts; default: none. */
+  tracing?: Tracing;
   /** The machine's wall clock, in milliseconds. Default `Date.now`. */
   wallClock?: () => number;
 }

@@ -6,6 +6,8 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
+import { planRun, workflowCapability } from "@loom/scheduler";
+import type { AnyWorkflow, RunPlan, WorkflowInput } from "@loom/workflow";
 import { expect, onTestFinished } from "vitest";
 import type { AgentSettings } from "./programs/agent.ts";
 
@@ -45,6 +47,22 @@ export function startAgentProcess(settings: AgentSettings): AgentProcess {
         .poll(() => lines.map(({ message }) => message), { timeout: 15_000, interval: 10 })
         .toContain(text),
   };
+}
+
+/**
+ * Plans a run for an agent in a process of its own: of whatever version of the code. Vitest rewrites
+ * what it imports, so the version that it sees is not the agent's.
+ */
+export function planForAgent<W extends AnyWorkflow>(workflow: W, input: WorkflowInput<W>): RunPlan {
+  const plan = planRun(workflow, { input });
+  const exact = workflowCapability(workflow.name, workflow.version);
+  const jobs = plan.jobs.map((job) => ({
+    ...job,
+    requires: job.requires.map((clause) =>
+      clause === exact ? workflowCapability(workflow.name) : clause,
+    ),
+  }));
+  return { ...plan, jobs };
 }
 
 /** A way to a server that a test can cut, as a network that is down. */

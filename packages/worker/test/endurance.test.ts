@@ -1,8 +1,7 @@
 import { availableParallelism } from "node:os";
 import { type Queue, QueueUnavailableError } from "@loom/queue";
-import { planRun } from "@loom/scheduler";
 import { describe, expect } from "vitest";
-import { makeFolders, startAgentProcess } from "./agent-process.ts";
+import { makeFolders, planForAgent, startAgentProcess } from "./agent-process.ts";
 import { begin, deferred, jobOf, oneStep, over, test } from "./fixtures.ts";
 import { busy, patient } from "./workflows/patient.ts";
 
@@ -22,7 +21,7 @@ describe("a busy machine", () => {
     });
     const runs: string[] = [];
     for (let count = 0; count < spinners; count += 1) {
-      const plan = planRun(busy, { input: { ms: 1.5 * LEASE_MS } });
+      const plan = planForAgent(busy, { ms: 1.5 * LEASE_MS });
       runs.push((await queue.startRun(plan)).runId);
     }
     // Whoever is silent for longer than its lease is declared dead.
@@ -66,7 +65,7 @@ describe("a machine that sleeps", () => {
       leaseMs: LEASE_MS,
       concurrency: 1,
     });
-    const { runId } = await queue.startRun(planRun(patient, { input: { folder: folders.folder } }));
+    const { runId } = await queue.startRun(planForAgent(patient, { folder: folders.folder }));
     const step = await folders.stepStarted();
     process.kill(agent.child.pid, "SIGSTOP");
     const isDead = async () => (await queue.reap()).dead;

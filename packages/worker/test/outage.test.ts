@@ -2,9 +2,8 @@ import { randomUUID } from "node:crypto";
 import { readdirSync } from "node:fs";
 import path from "node:path";
 import type { Queue } from "@loom/queue";
-import { planRun } from "@loom/scheduler";
 import { describe, expect } from "vitest";
-import { makeFolders, startAgentProcess, startCable } from "./agent-process.ts";
+import { makeFolders, planForAgent, startAgentProcess, startCable } from "./agent-process.ts";
 import { over, recordedIn, test } from "./fixtures.ts";
 import { patient } from "./workflows/patient.ts";
 
@@ -28,7 +27,7 @@ async function stranded({
     concurrency: 1,
   };
   const agent = startAgentProcess(settings);
-  const { runId } = await queue.startRun(planRun(patient, { input: { folder: folders.folder } }));
+  const { runId } = await queue.startRun(planForAgent(patient, { folder: folders.folder }));
   const pid = await folders.stepStarted();
   cable.cut();
   folders.letGo();

@@ -43,6 +43,7 @@ function makeRunner(options: Partial<ProcessRunnerOptions> = {}) {
       attempt: 2,
       maxAttempts: 3,
       timeoutMs: 60_000,
+      traceparent: null,
       input: { argv: ["true"], file: "/dev/null", text: "", ...input },
       results: {},
     };
@@ -55,6 +56,7 @@ function makeRunner(options: Partial<ProcessRunnerOptions> = {}) {
       node: "forge",
       signal: stop.signal,
       write: (text) => void output.push(text),
+      onStarted: () => {},
       onProgress: (progress) => void told.push(progress),
       log: recordLog(),
     });

@@ -101,6 +101,11 @@ export interface StepContext<Input = JsonValue, Results = Readonly<Record<string
   readonly run: { readonly id: string | null };
   readonly step: string;
   readonly workflow: string;
+  /**
+   * The trace that this attempt is a part of, for requests that the step makes; null where nobody traces.
+   * Programs find it as the variable `TRACEPARENT`. See https://www.w3.org/TR/trace-context
+   */
+  readonly traceparent: string | null;
 }
 
 /** The part of a pino logger that steps use. */

@@ -50,6 +50,7 @@ describe("cross-node-smoke", () => {
     log: { debug() {}, info() {}, warn() {}, error() {} },
     progress() {},
     exec: async () => ({ stdout: "", stderr: "" }),
+    traceparent: null,
     attempt: 1,
     node: "oracle",
     run: { id: "r" },

@@ -41,7 +41,8 @@ export function guard(
       const { who } = identity;
       const { path } = c.req;
       const requestId = c.get("requestId");
-      log.info({ who, action, path, status: c.res.status, requestId }, "request done");
+      const { status } = c.res;
+      log.info({ who, action, path, status, requestId, ...c.get("made") }, "request done");
     }
   };
 }

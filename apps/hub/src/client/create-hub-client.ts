@@ -167,6 +167,14 @@ export function createHubClient(options: HubClientOptions) {
     listNodes: (call?: CallOptions) => read<{ data: Node[] }>("nodes", {}, call),
     getNode: (name: string, call?: CallOptions) => read<Node>(at("nodes", name), {}, call),
 
+    /** A pause ends by itself after `forMs`, which is the deadline of a drain. */
+    steerNode: (
+      name: string,
+      verb: "pause" | "drain" | "resume",
+      body: { note?: string; forMs?: number } = {},
+      call?: ChangeOptions,
+    ) => change<{ status: Node["status"]; returned: number }>(at("nodes", name, verb), body, call),
+
     listSchedules: (call?: CallOptions) => read<{ data: Schedule[] }>("schedules", {}, call),
     getSchedule: (id: string, call?: CallOptions) => read<Schedule>(at("schedules", id), {}, call),
     listScheduleSlots: (id: string, query: PageQuery = {}, call?: CallOptions) =>

@@ -37,6 +37,7 @@ export function createTimetable({
   log,
   defaultHost,
   onStarted = () => {},
+  onDecided = () => {},
 }: {
   queue: Queue;
   workflows: ReadonlyMap<string, AnyWorkflow>;
@@ -45,6 +46,8 @@ export function createTimetable({
   defaultHost?: string | undefined;
   /** Called when runs were started. */
   onStarted?: () => void;
+  /** Called with each slot that was given its outcome. */
+  onDecided?: (slot: { schedule: string; outcome: NewSlot["outcome"] }) => void;
 }): Timetable {
   let syncedIn: number | undefined;
 
@@ -88,7 +91,10 @@ export function createTimetable({
       if (plan instanceof Error && slots.length > 0) {
         log.error({ schedule: schedule.id, err: plan }, "no run of the schedule can be planned");
       }
-      for (const { id, outcome } of decision.slots) log.info({ slot: id, outcome }, "slot decided");
+      for (const { id, outcome } of decision.slots) {
+        log.info({ slot: id, outcome }, "slot decided");
+        onDecided({ schedule: schedule.id, outcome });
+      }
       if (started.length > 0) onStarted();
       // What was written may have queued a slot, or be a part of what is due.
       if (slots.length > 0) return AGAIN;

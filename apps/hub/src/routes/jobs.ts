@@ -8,6 +8,7 @@ import { jsonValue } from "../json-value.ts";
 import { actOnceFor, commonProblems, idempotencyHeaders, operation } from "../operation.ts";
 import { planJob } from "../plan-job.ts";
 import { ProblemError, problems } from "../problem.ts";
+import { traceOf } from "../trace-requests.ts";
 import {
   jobParams,
   jobState,
@@ -213,10 +214,14 @@ export function jobRoutes(deps: RouteDeps) {
 
   app.openapi(add, async (c) => {
     const { jobs: asked, allowUnsatisfiable: isAllowed } = c.req.valid("json");
-    const jobs = asked.map((job) => planJob(job, { workflows, defaultHost }));
+    const jobs = asked.map((job) => ({
+      ...planJob(job, { workflows, defaultHost }),
+      ...traceOf(c),
+    }));
     const { steps } = await judgePlan(jobs, { deps, allowUnsatisfiable: isAllowed });
     const added = await (await actOnceFor(c, queue)).enqueue(jobs);
     onJobsAdded();
+    c.set("made", { jobIds: added.map(({ id }) => id) });
     const answered = steps.map((verdict, index) => ({ ...(added[index] as EnqueuedJob), verdict }));
     return c.json({ jobs: answered }, 202);
   });

@@ -61,7 +61,7 @@ const steer = createRoute({
       }),
     ),
     ...commonProblems,
-    ...problems(404, 409, 413, 415, 422),
+    ...problems(400, 404, 413, 415, 422),
   },
 });
 

@@ -7,6 +7,7 @@ import { answer, json } from "../json-content.ts";
 import { jsonValue } from "../json-value.ts";
 import { actOnceFor, commonProblems, idempotencyHeaders, operation } from "../operation.ts";
 import { problems } from "../problem.ts";
+import { traceOf } from "../trace-requests.ts";
 import { pageOf, pageQuery, readCursor, toPage } from "../views/page.ts";
 import { runView, toRunView } from "../views/run.ts";
 import { runStatus, runSummaryView, runTrigger, toRunSummary } from "../views/run-summary.ts";
@@ -160,6 +161,7 @@ export function runRoutes(deps: RouteDeps) {
     const acting = await actOnceFor(c, queue);
     const started = toStarted(await acting.retryRun(id, { ...what, ...(version && { version }) }));
     onJobsAdded();
+    c.set("made", { runId: started.runId });
     return c.json(started, 202, { location: started.links.self });
   });
 
@@ -171,9 +173,10 @@ export function runRoutes(deps: RouteDeps) {
     const askedBy = c.get("identity").who;
     const acting = await actOnceFor(c, queue);
     const started = toStarted(
-      await acting.startRun(plan, { askedBy, trigger: "manual", retryOf: old.id }),
+      await acting.startRun(plan, { askedBy, trigger: "manual", retryOf: old.id, ...traceOf(c) }),
     );
     onJobsAdded();
+    c.set("made", { runId: started.runId });
     return c.json({ ...started, verdict }, 202, { location: started.links.self });
   });
 

@@ -8,6 +8,7 @@ import { answer, json } from "../json-content.ts";
 import { jsonValue } from "../json-value.ts";
 import { actOnceFor, commonProblems, idempotencyHeaders, operation } from "../operation.ts";
 import { problems } from "../problem.ts";
+import { traceOf } from "../trace-requests.ts";
 import { plannedRunView, toStarted } from "../views/started.ts";
 import { strandSummaryView, strandView, toStrandSummary, toStrandView } from "../views/strand.ts";
 
@@ -140,8 +141,11 @@ export function strandRoutes(deps: RouteDeps) {
     const verdict = await judgePlan(plan.jobs, { deps, allowUnsatisfiable: isAllowed });
     const askedBy = c.get("identity").who;
     const acting = await actOnceFor(c, queue);
-    const started = toStarted(await acting.startRun(plan, { askedBy, ...(key && { key }) }));
+    const started = toStarted(
+      await acting.startRun(plan, { askedBy, ...(key && { key }), ...traceOf(c) }),
+    );
     onJobsAdded(plan.jobs.flatMap(({ host, after }) => (host && after.length === 0 ? [host] : [])));
+    c.set("made", { runId: started.runId });
     return c.json({ ...started, verdict }, 202, { location: started.links.self });
   });
 

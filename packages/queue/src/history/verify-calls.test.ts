@@ -43,6 +43,7 @@ const work = {
   attempt: 1,
   maxAttempts: 1,
   timeoutMs: 1,
+  traceparent: null,
   input: null,
   results: {},
 };

@@ -7,8 +7,13 @@ const MAX_SILENCE_MS = 300_000;
 /** Bells that are remembered because they did not answer. */
 const MAX_SILENT = 1_000;
 
+/** What became of a ring. `silenced`: the bell did not answer lately, and is left alone for a while. */
+export type RingResult = "answered" | "unanswered" | "silenced";
+
 export interface RingerOptions {
   log: Log;
+  /** Called with what became of each ring; several that one ring stands for count once. */
+  onRung?: (result: RingResult) => void;
   /** The port of one's own doorbell, as it is now, if others may ring back. */
   ringBack?: () => number | undefined;
   /** Clock in milliseconds; must not run backwards. Default `performance.now`. */
@@ -37,6 +42,7 @@ interface State {
  */
 export function createRinger({
   log,
+  onRung = () => {},
   ringBack = () => undefined,
   now = () => performance.now(),
 }: RingerOptions): Ringer {
@@ -51,11 +57,13 @@ export function createRinger({
         await ringDoorbell(bell, { ringBack: ringBack() });
         if (state.failures > 0) log.info({ bell: key }, "doorbell answers again");
         state.failures = 0;
+        onRung("answered");
       } catch (error) {
         state.failures += 1;
         const silentMs = silenceMs(state.failures);
         state.silentUntil = now() + silentMs;
         state.isWanted = false;
+        onRung("unanswered");
         log.warn({ bell: key, silentMs, err: error }, "doorbell did not answer");
       }
     }
@@ -72,7 +80,10 @@ export function createRinger({
         isRinging: false,
         isWanted: false,
       };
-      if (now() < state.silentUntil) return;
+      if (now() < state.silentUntil) {
+        onRung("silenced");
+        return;
+      }
       state.isWanted = true;
       states.set(key, state);
       forgetOldest(states);

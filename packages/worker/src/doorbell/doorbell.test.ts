@@ -4,7 +4,7 @@ import { text } from "node:stream/consumers";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { recordLog } from "../../test/recorded-log.ts";
 import type { BellAddress } from "./bell-address.ts";
-import { createRinger, silenceMs } from "./create-ringer.ts";
+import { createRinger, type RingResult, silenceMs } from "./create-ringer.ts";
 import { keepDoorbell } from "./keep-doorbell.ts";
 import { openDoorbell } from "./open-doorbell.ts";
 import { createRingBack } from "./ring-back.ts";
@@ -157,7 +157,9 @@ describe("createRinger", () => {
   test("leaves a bell alone that does not answer, for longer each time", async () => {
     let now = 0;
     const log = recordLog();
-    const ringer = createRinger({ log, now: () => now });
+    const results: RingResult[] = [];
+    const onRung = (result: RingResult) => void results.push(result);
+    const ringer = createRinger({ log, onRung, now: () => now });
     const bell = { address: "127.0.0.1", port: await freePort() };
     const failed = () => log.lines.filter(({ message }) => message === "doorbell did not answer");
     ringer.ring(bell);
@@ -168,6 +170,7 @@ describe("createRinger", () => {
     ringer.ring(bell);
     await expect.poll(failed).toHaveLength(2);
     expect(failed().map(({ facts }) => facts.silentMs)).toEqual([5_000, 10_000]);
+    expect(results).toEqual(["unanswered", "silenced", "unanswered"]);
   });
 
   test("rings again for what came up while it rang", async () => {

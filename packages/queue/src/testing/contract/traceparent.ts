@@ -1,0 +1,37 @@
+import { describe, expect } from "vitest";
+import { claim, offerAll, sayHello } from "../agent.ts";
+import { makeJob } from "../new-job.ts";
+import { makePlan } from "../plan.ts";
+import type { QueueTest } from "../queue-test.ts";
+
+const traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+
+export function traceparentContract(test: QueueTest): void {
+  describe("a traceparent", () => {
+    test("goes with the steps of a run and with a job to whom places and whom runs them", async ({
+      queue,
+    }) => {
+      await queue.startRun(makePlan([{ step: "a" }, { step: "b", host: "forge" }]), {
+        traceparent,
+      });
+      await queue.enqueue([makeJob({ traceparent }), makeJob({ step: "untraced" })]);
+      const waiting = await queue.listWaiting();
+      expect(waiting.map((job) => [job.step, job.traceparent])).toEqual([
+        ["a", traceparent],
+        ["only", traceparent],
+        ["untraced", null],
+      ]);
+      const session = await sayHello(queue, "forge");
+      await offerAll(queue, "forge");
+      const claimed = await claim(queue, session);
+      expect(new Map(claimed.map((job) => [job.step, job.traceparent]))).toEqual(
+        new Map([
+          ["a", traceparent],
+          ["b", traceparent],
+          ["only", traceparent],
+          ["untraced", null],
+        ]),
+      );
+    });
+  });
+}
