@@ -263,7 +263,7 @@ describe("the port", () => {
     "answers $status to $title that is sent in chunks",
     async ({ body, type, status }, { queue, countRows }) => {
       const { url } = await start(queue);
-      const client = request(`${url}/api/loom/strands/train/run`, {
+      const client = request(`${url}/api/loom/strands/hello/run`, {
         method: "POST",
         headers: {
           authorization: `Bearer ${TOKEN}`,

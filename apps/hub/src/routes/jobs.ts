@@ -214,10 +214,12 @@ export function jobRoutes(deps: RouteDeps) {
 
   app.openapi(add, async (c) => {
     const { jobs: asked, allowUnsatisfiable: isAllowed } = c.req.valid("json");
-    const jobs = asked.map((job) => planJob(job, { workflows, defaultHost }));
+    const jobs = asked.map((job) => ({
+      ...planJob(job, { workflows, defaultHost }),
+      ...traceOf(c),
+    }));
     const { steps } = await judgePlan(jobs, { deps, allowUnsatisfiable: isAllowed });
-    const traced = jobs.map((job) => ({ ...job, ...traceOf(c) }));
-    const added = await (await actOnceFor(c, queue)).enqueue(traced);
+    const added = await (await actOnceFor(c, queue)).enqueue(jobs);
     onJobsAdded();
     c.set("made", { jobIds: added.map(({ id }) => id) });
     const answered = steps.map((verdict, index) => ({ ...(added[index] as EnqueuedJob), verdict }));

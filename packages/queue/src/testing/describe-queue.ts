@@ -48,9 +48,9 @@ export function describeQueue(name: string, test: QueueTest): void {
     runContract(test);
     enqueueContract(test);
     waitingContract(test);
+    weighingContract(test);
     queueDepthContract(test);
     traceparentContract(test);
-    weighingContract(test);
     placeContract(test);
     claimContract(test);
     concurrencyContract(test);
