@@ -56,6 +56,8 @@ async function startMesh(queue: Queue, tracing?: Tracing) {
     stop.abort();
     await Promise.all([working, hub.done]);
   });
+  // Before the hub knows a node that has what the step requires, it refuses to start the run.
+  await expect.poll(() => queue.listNodes(), { timeout: 5_000 }).toHaveLength(2);
   const ask = async (method: string, path: string, headers: Record<string, string> = {}) => {
     const answer = await fetch(`${hub.url}/api/loom${path}`, {
       method,
