@@ -5,7 +5,10 @@ import { describe } from "../parts/notice.tsx";
 import { navigate, to } from "../router.tsx";
 import { type Field, FieldError, fieldsOf, readJson, toInput } from "./fields.ts";
 
-/** A workflow's input as a form, made from its schema. The hub checks it; what it says is shown at the field. */
+/**
+ * A workflow's input as a form, made from its schema. The hub checks it; what it says is shown at the field.
+ * What no node can run is refused once, with the reason: asked again, it is started and waits.
+ */
 export function RunForm({
   workflow,
   schema,
@@ -16,6 +19,7 @@ export function RunForm({
   const fields = fieldsOf(schema);
   const [problems, setProblems] = useState<ReadonlyMap<string, string>>(new Map());
   const [isBusy, setBusy] = useState(false);
+  const [mayWait, setMayWait] = useState(false);
 
   const submit = async (event: FormEvent<HTMLFormElement>) => {
     event.preventDefault();
@@ -24,10 +28,14 @@ export function RunForm({
     setBusy(true);
     try {
       const input = fields ? toInput(fields, values) : readJson("input", values.get("input") ?? "");
-      const { runId } = await hub.startRun(workflow, { input });
+      const { runId } = await hub.startRun(workflow, {
+        input,
+        ...(mayWait && { allowUnsatisfiable: true }),
+      });
       navigate(to("runs", runId));
     } catch (error) {
       setProblems(problemsOf(error));
+      setMayWait(error instanceof HubError && error.code === "UNSATISFIABLE");
       setBusy(false);
     }
   };
@@ -45,7 +53,7 @@ export function RunForm({
         </p>
       )}
       <button type="submit" className="main" disabled={isBusy}>
-        Run {workflow}
+        {mayWait ? "Start it all the same, and let it wait" : `Run ${workflow}`}
       </button>
     </form>
   );
