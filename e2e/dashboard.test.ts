@@ -96,7 +96,7 @@ describe.skipIf(!canRun)("the dashboard, in a browser (Chromium, or CHROMIUM_BIN
     const reason = /no known node offers has-laser/i;
     await page.getByRole("alert").getByText(reason).waitFor();
     await page.getByRole("button", { name: "Start it all the same" }).click();
-    await page.getByRole("heading", { name: "needs-laser" }).waitFor();
+    await page.getByRole("button", { name: "Cancel run" }).waitFor();
     await page.getByText(reason).waitFor();
     await page.keyboard.press("g");
     await page.keyboard.press("l");
