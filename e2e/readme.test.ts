@@ -49,6 +49,7 @@ describe("the examples in the READMEs and docs", () => {
       const printed = execFileSync(process.execPath, ["--conditions=@loom/source", file], {
         cwd: folder,
         encoding: "utf8",
+        timeout: 60_000,
       });
       if (output === undefined) expect(printed).not.toBe("");
       else expect(printed).toBe(output);
