@@ -32,7 +32,10 @@ test("a step whose agent is killed runs again elsewhere, and the killed attempt'
   await expect.poll(() => readdirSync(folder), { timeout: 15_000 }).toHaveLength(1);
   const first = existsSync(path.join(folder, "started-on-pop-os")) ? "pop-os" : "forge";
   const second = first === "pop-os" ? "forge" : "pop-os";
-  const pids = readFileSync(path.join(folder, `started-on-${first}`), "utf8");
+  // The file is there before what is written into it.
+  const read = () => readFileSync(path.join(folder, `started-on-${first}`), "utf8");
+  await expect.poll(read).toMatch(/^\d+ \d+$/);
+  const pids = read();
   const [agent, step = 0] = pids.split(" ").map(Number);
   expect(agent).toBe(agents[first].pid);
   const [killed] = (await system.queue.getRun(runId)).jobs;
