@@ -4,6 +4,12 @@
 -- A change goes on from the same decided_until, so that no moment is passed over. What
 -- comes back after it was removed begins anew: nobody missed it meanwhile.
 --
+-- It writes rows that it is given and rows that it is not, so two copies of a call with
+-- different lists would wait for each other in turn, whatever the order within either:
+-- the table's lock lets one after the other. It is exclusive because a decision first
+-- locks its schedule and then writes it: with a weaker lock that decision would wait
+-- for the table, and this for the schedule. Readers wait for neither.
+--
 -- p_schedules: [{"id", "workflow", "expression", "time_zone", "input" (JSON text),
 -- "overlap", "missed", "grace_ms"}, …]
 create or replace function public.loom_sync_schedules(p_schedules json, p_epoch bigint)
@@ -21,6 +27,7 @@ begin
   if not public.loom_is_leader(p_epoch) then
     return json_build_object('answer', 'deposed');
   end if;
+  lock table public.loom_schedules in exclusive mode;
 
   insert into public.loom_schedules as schedule
     (id, workflow_id, expression, time_zone, input, overlap, missed, grace_ms)

@@ -77,6 +77,33 @@ export function schedulesContract(test: QueueTest): void {
       expect(removedAt).toBeNull();
       expect(decidedUntil.getTime()).toBeGreaterThan(hour(24).getTime());
     });
+
+    // Interleavings: one writes `a` and wants `b`, which another has written that wants `a`; and one
+    // wants `nightly`, which a decision has locked that has yet to write it. All wait at the table.
+    test("lets copies with different lists, and decisions, go one after the other", async ({
+      queue,
+      database,
+    }) => {
+      const { epoch } = await leadSchedule({ queue, database });
+      for (let round = 1; round <= 15; round += 1) {
+        const { schedules } = await queue.listSchedules();
+        const revision = schedules.find(({ id }) => id === "nightly")?.revision ?? 0;
+        const timing = cron(`${round} * * * *`);
+        const lists = [["a"], ["b", "nightly"], ["a", "nightly"], ["b"], ["nightly"]];
+        const copies = lists.map((ids) =>
+          queue.syncSchedules(
+            ids.map((id) => definition(id, timing)),
+            epoch,
+          ),
+        );
+        const decision = queue.decideSlots(
+          { schedule: "nightly", revision, slots: [], decidedUntil: hour(24), plan },
+          epoch,
+        );
+        expect(await Promise.all(copies)).toEqual(lists.map(() => "written"));
+        expect(["written", "changed"]).toContain((await decision).answer);
+      }
+    });
   });
 
   describe("decideSlots", () => {
