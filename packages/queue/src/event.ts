@@ -1,8 +1,11 @@
 import { z } from "zod";
 import { instant } from "./row.ts";
 
-/** What can happen. `job.*` carry a job, `run.*` a run, `node.*` a node. */
-const eventTypes = [
+/**
+ * What can happen. `job.*` carry a job, `run.*` a run, `node.*` a node; `workflow.*` and `schedule.*` name
+ * theirs in `detail`.
+ */
+export const eventTypes = [
   "run.started",
   "run.finished",
   "job.created",
@@ -48,6 +51,8 @@ export const queueEvent = z.object({
   /** More about it: of `job.waiting` the reason's code. */
   detail: z.string().nullable(),
 });
+
+export type EventType = (typeof eventTypes)[number];
 
 /** One change of state, written by the transaction that made it. */
 export type QueueEvent = z.output<typeof queueEvent>;

@@ -16,7 +16,7 @@ export {
   QueueUnavailableError,
   RunNotFoundError,
 } from "./errors.ts";
-export type { EventPage, QueueEvent } from "./event.ts";
+export { type EventPage, type EventType, eventTypes, type QueueEvent } from "./event.ts";
 export type { HistoryOptions } from "./history/history.ts";
 export type { KnownJob } from "./history/known-job.ts";
 export { readHistory } from "./history/read-history.ts";

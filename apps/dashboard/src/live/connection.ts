@@ -1,28 +1,6 @@
-import type { Event } from "@loom/hub/client";
+import { type Event, eventTypes } from "@loom/hub/client";
 
 export type ConnectionState = "connecting" | "live" | "reconnecting" | "paused" | "refused";
-
-/** What the hub tells, besides `reset`. */
-const TYPES = [
-  "run.started",
-  "run.finished",
-  "job.created",
-  "job.ready",
-  "job.offered",
-  "job.offer_expired",
-  "job.declined",
-  "job.claimed",
-  "job.settled",
-  "job.requeued",
-  "job.cancel_requested",
-  "job.cancelled",
-  "job.expired",
-  "job.skipped",
-  "node.hello",
-  "node.dead",
-  "workflow.paused",
-  "workflow.resumed",
-];
 
 /** Before a stream that the hub refused is asked for again. */
 const RETRY_MS = 3_000;
@@ -63,7 +41,7 @@ export function openConnection({ url, onState, onEvent, onBegin }: ConnectionOpt
       timer = setTimeout(open, RETRY_MS);
     };
     current.addEventListener("reset", onBegin);
-    for (const type of TYPES) {
+    for (const type of eventTypes) {
       current.addEventListener(type, ({ data }) => onEvent(JSON.parse(data) as Event));
     }
   };

@@ -8,6 +8,7 @@ export {
   type RunQuery,
 } from "./create-hub-client.ts";
 export type { StreamEvent, StreamOptions } from "./event-source.ts";
+export { eventTypes } from "./event-types.ts";
 export { HubError } from "./hub-error.ts";
 export type { CallOptions, ChangeOptions, HubClientOptions } from "./request.ts";
 export type {

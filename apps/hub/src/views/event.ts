@@ -1,12 +1,12 @@
 import { z } from "@hono/zod-openapi";
-import type { QueueEvent } from "@loom/queue";
+import { eventTypes, type QueueEvent } from "@loom/queue";
 
 export const eventView = z
   .object({
     /** Rises with time for the events of one job. */
     seq: z.int(),
     at: z.iso.datetime(),
-    type: z.string(),
+    type: z.enum(eventTypes),
     runId: z.string().nullable(),
     jobId: z.int().nullable(),
     /** The state after it, of the job; of the run where there is no job. */
