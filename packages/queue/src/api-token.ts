@@ -1,4 +1,5 @@
 import { z } from "zod";
+import type { Call } from "./call.ts";
 import { instant, row } from "./row.ts";
 
 /** What a token may be used for. `admin` allows everything, the others only what they say. */
@@ -49,13 +50,6 @@ export interface ApiTokens {
   /** Null when there is none. @see sql/revoke_token.sql */
   revokeToken(id: string): Promise<ApiToken | null>;
 }
-
-/** Calls an SQL function and checks its answer. */
-export type Call = <Schema extends z.ZodType>(
-  name: string,
-  args: Record<string, unknown>,
-  schema: Schema,
-) => Promise<z.output<Schema>>;
 
 export const apiTokens = (call: Call): ApiTokens => ({
   createToken: ({ name, digest, scopes: allowed, lifetimeMs, createdBy, session }) =>

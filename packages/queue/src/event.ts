@@ -1,5 +1,6 @@
 import { z } from "zod";
-import { instant } from "./row.ts";
+import type { Call } from "./call.ts";
+import { instant, row } from "./row.ts";
 
 /**
  * What can happen. `job.*` carry a job, `run.*` a run, `node.*` a node; `workflow.*` and `schedule.*` name
@@ -34,7 +35,7 @@ export const eventTypes = [
   "request.done",
 ] as const;
 
-export const queueEvent = z.object({
+const queueEvent = z.object({
   /** Where to go on reading behind this event. */
   cursor: z.string(),
   /** Rises with time for the events of one job, whatever order they are read in. */
@@ -62,3 +63,27 @@ export interface EventPage {
   events: QueueEvent[];
   cursor: string | null;
 }
+
+/** The history. */
+export interface Events {
+  /**
+   * Reads the history behind a cursor, oldest first; from its beginning where there is none.
+   * `now` answers with a cursor behind all that has happened.
+   *
+   * No event is missed, however late it commits. A long writing transaction in the same
+   * database holds events back until it ends.
+   *
+   * @param options.limit - 1 to 10 000, default 500.
+   * @see sql/read_events.sql
+   */
+  readEvents(options?: { after?: string | null; limit?: number }): Promise<EventPage>;
+}
+
+export const events = (call: Call): Events => ({
+  readEvents: ({ after = null, limit = 500 } = {}) =>
+    call(
+      "loom_read_events",
+      { p_after: after, p_limit: limit },
+      z.object({ events: z.array(row(queueEvent)), cursor: z.string().nullable() }),
+    ),
+});

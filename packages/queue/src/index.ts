@@ -58,18 +58,12 @@ export type {
   ReportAnswer,
   Session,
 } from "./node.ts";
-export type {
-  ClaimAnswer,
-  Offer,
-  Pruned,
-  Queue,
-  Reaped,
-  Refusal,
-  StartRunOptions,
-} from "./queue.ts";
+export type { Offer, Refusal } from "./placing.ts";
+export type { Queue } from "./queue.ts";
 export type { QueueDepth } from "./queue-depth.ts";
 export type { ApiRequest, RequestRecord } from "./request.ts";
 export type { Run, StartedRun } from "./run.ts";
+export type { StartRunOptions } from "./runs.ts";
 export {
   type DecidedSlots,
   type NewSlot,
@@ -79,6 +73,8 @@ export {
   type Schedules,
   slotOutcomes,
 } from "./schedule.ts";
+export type { ClaimAnswer } from "./sessions.ts";
 export type { Settlement, SettlementAnswer } from "./settlement.ts";
 export type { Transport } from "./transport.ts";
+export type { Pruned, Reaped } from "./upkeep.ts";
 export type { WaitingJob } from "./waiting-job.ts";

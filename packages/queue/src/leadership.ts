@@ -1,5 +1,5 @@
 import { z } from "zod";
-import type { Call } from "./api-token.ts";
+import type { Call } from "./call.ts";
 import { row } from "./row.ts";
 
 const lead = z.object({

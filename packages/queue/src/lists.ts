@@ -1,5 +1,5 @@
 import { z } from "zod";
-import type { Call } from "./api-token.ts";
+import type { Call } from "./call.ts";
 import type { Job } from "./job.ts";
 import { type RequestRecord, requestPage } from "./request.ts";
 import { instant, row } from "./row.ts";

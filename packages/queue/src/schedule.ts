@@ -1,6 +1,6 @@
 import type { MissedPolicy, OverlapPolicy, RunPlan, Schedule as Timing } from "@loom/workflow";
 import { z } from "zod";
-import type { Call } from "./api-token.ts";
+import type { Call } from "./call.ts";
 import type { PageOptions } from "./lists.ts";
 import { toPlannedRow } from "./planned-job.ts";
 import { instant, jsonText, row } from "./row.ts";
