@@ -53,7 +53,7 @@ begin
       backoff_kind, backoff_ms, backoff_max_ms, concurrency_key, concurrency_limit, traceparent, state)
     overriding system value
     select id, workflow, step, key, payload, coalesce(requires, '{}'), prefers,
-           md5(concat_ws(e'\n', workflow, coalesce(requires, '{}'), prefers)),
+           public.loom_requirement_key(workflow, coalesce(requires, '{}'), prefers),
            host is not null, host, priority, due.at, start_within_ms,
            due.at + start_within_ms * interval '1 millisecond', timeout_ms, max_attempts, max_crash_restarts,
            backoff_kind, backoff_ms, backoff_max_ms, concurrency_key, concurrency_limit, traceparent,

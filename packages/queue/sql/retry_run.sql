@@ -83,7 +83,7 @@ begin
       backoff_kind, backoff_ms, backoff_max_ms, start_within_ms, start_by, concurrency_key, concurrency_limit,
       state, ran_on, result, claimed_at, finished_at)
     select v_new, workflow_id, step_id, after, case when is_redone then needs else 0 end, dependents,
-           needed, prefers, md5(concat_ws(e'\n', workflow_id, needed, prefers)), host_pinned,
+           needed, prefers, public.loom_requirement_key(workflow_id, needed, prefers, v_new), host_pinned,
            case when host_pinned or not is_redone then target_host end,
            priority, timeout_ms, max_attempts, max_crash_restarts, backoff_kind, backoff_ms, backoff_max_ms,
            start_within_ms,

@@ -86,7 +86,7 @@ begin
       host_pinned, target_host, priority, timeout_ms, max_attempts, max_crash_restarts, backoff_kind, backoff_ms, backoff_max_ms,
       start_within_ms, start_by, concurrency_key, concurrency_limit, traceparent, state)
     select v_run, p_workflow, step_id, after, cardinality(after), coalesce(edge.dependents, '{}'), requires, prefers,
-           md5(concat_ws(e'\n', p_workflow, requires, prefers)),
+           public.loom_requirement_key(p_workflow, requires, prefers, v_run),
            host is not null, host, priority, timeout_ms, max_attempts, max_crash_restarts, backoff_kind, backoff_ms, backoff_max_ms,
            start_within_ms,
            case when cardinality(after) = 0 then clock_timestamp() + start_within_ms * interval '1 millisecond' end,

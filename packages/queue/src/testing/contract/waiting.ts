@@ -44,6 +44,26 @@ export function waitingContract(test: QueueTest): void {
       ]);
     });
 
+    test("lets neither a long run nor many single jobs hide the runs behind them", async ({
+      queue,
+    }) => {
+      const { jobs, ...plan } = makePlan(
+        Array.from({ length: 60 }, (_, at) => ({ step: `s${at}` })),
+      );
+      const { workflow } = plan;
+      await queue.enqueue(Array.from({ length: 60 }, () => makeJob({ workflow, step: "single" })));
+      const long = await queue.startRun({ ...plan, jobs });
+      for (let run = 0; run < 40; run += 1) {
+        await queue.startRun({ ...plan, jobs: jobs.slice(0, 1) });
+      }
+      const waiting = await queue.listWaiting({ perKind: 5 });
+      expect(waiting.filter(({ runId }) => runId === null)).toHaveLength(5);
+      expect(waiting.filter(({ runId }) => runId === long.runId)).toHaveLength(5);
+      // Of those in seven of eight lanes; of 40 about 33, and at least 5 a lane.
+      const others = waiting.filter(({ runId }) => runId !== null && runId !== long.runId);
+      expect(others.length).toBeGreaterThan(10);
+    });
+
     test("tells where the steps ran that a step comes after, and what its run has in flight", async ({
       queue,
     }) => {
