@@ -1,8 +1,7 @@
 -- The jobs to place next, with what placing weighs: of each kind of need and each
 -- priority, the first few that are due.
 --
--- A loose index scan steps from one (requirement_key, priority) to the next, so the
--- cost follows the number of different needs, not the length of the queue, and jobs
+-- The cost follows the number of different needs, not the length of the queue, and jobs
 -- that no node can run cannot hide those behind them. A job whose concurrency key is
 -- full, offers counted, is passed over: offered, it would hold a slot and wait there.
 --
@@ -26,23 +25,9 @@ create or replace function public.loom_list_waiting(
   set enable_hashjoin = off
   set enable_mergejoin = off
 as $$
-  with recursive kind as (
-    (select requirement_key, priority
-       from public.loom_job_queue where state = 'waiting' and p_job is null
-      order by requirement_key, priority limit 1)
-    union all
-    select next.requirement_key, next.priority
-      from kind
-     cross join lateral (
-       select requirement_key, priority
-         from public.loom_job_queue
-        where state = 'waiting'
-          and (requirement_key, priority) > (kind.requirement_key, kind.priority)
-        order by requirement_key, priority limit 1) as next
-  ),
-  due as materialized (
+  with due as materialized (
     select job.*
-      from kind
+      from public.loom_kinds_waiting() as kind
      cross join lateral (
        select waiting.*, holders.count as key_holders
          from public.loom_job_queue as waiting
@@ -61,6 +46,7 @@ as $$
                            where paused.workflow_id = waiting.workflow_id)
         order by waiting.run_at, waiting.id
         limit least(greatest(p_per_kind, 1), 500)) as job
+     where p_job is null
     union all
     select job.*, (
              select count(*) from public.loom_job_queue as other

@@ -18,20 +18,9 @@ as $$
   with recursive asked as (
     select least(greatest(p_kinds, 1), 1000) as kinds, least(greatest(p_count, 1), 10000) as most
   ),
-  kind as (
-    (select requirement_key, priority, 1 as number
-       from public.loom_job_queue where state = 'waiting'
-      order by requirement_key, priority limit 1)
-    union all
-    select next.requirement_key, next.priority, kind.number + 1
-      from kind
-     cross join lateral (
-       select requirement_key, priority
-         from public.loom_job_queue
-        where state = 'waiting'
-          and (requirement_key, priority) > (kind.requirement_key, kind.priority)
-        order by requirement_key, priority limit 1) as next
-     where kind.number <= (select kinds from asked)
+  kind as materialized (
+    select kind.* from asked cross join public.loom_kinds_waiting(asked.kinds + 1) with ordinality
+           as kind(requirement_key, priority, number)
   ),
   place as (
     (select target_host, priority, 1 as number
