@@ -1,3 +1,6 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { type ChildProcessHandle, openDatabase, startCluster, startProcess } from "@loom/local-db";
 import { createQueue, migrationScript, type Queue } from "@loom/queue";
@@ -47,6 +50,8 @@ export async function startSystem({
   const cluster = await startCluster({ schema: await migrationScript() });
   const database = await openDatabase(cluster.info);
   const started: ChildProcessHandle[] = [];
+  // Agents of the same names may be at work on this machine.
+  const state = mkdtempSync(path.join(tmpdir(), "loom-e2e-"));
 
   const start = async (app: string, message: string, env: Record<string, string>) => {
     const line = Promise.withResolvers<Body>();
@@ -61,6 +66,7 @@ export async function startSystem({
           SUPABASE_SERVICE_ROLE_KEY: database.serviceKey,
           LOOM_LEASE_MS: String(LEASE_MS),
           LOOM_WORKFLOWS_DIR: fileURLToPath(workflows),
+          LOOM_STATE_DIR: state,
           ...env,
         },
         onLine(text) {
@@ -122,6 +128,7 @@ export async function startSystem({
       for (const child of started.reverse()) await child.stop();
       await database.stop();
       await cluster.stop();
+      rmSync(state, { recursive: true, force: true });
     },
   };
 }
