@@ -65,13 +65,17 @@ export function planForAgent<W extends AnyWorkflow>(workflow: W, input: Workflow
   return { ...plan, jobs };
 }
 
-/** A way to a server that a test can cut, as a network that is down. */
+/**
+ * A way to a server that a test can cut, as a network that is down: connections break. Or silence, as a
+ * network that loses every packet: they stay open, and no byte comes through, not even later.
+ */
 export async function startCable(url: string) {
   const { hostname, port } = new URL(url);
   const sockets = new Set<Socket>();
-  let isCut = false;
+  let state: "whole" | "cut" | "silent" = "whole";
   const server = createServer((near) => {
-    if (isCut) return void near.destroy();
+    if (state === "cut") return void near.destroy();
+    if (state === "silent") return void sockets.add(near.on("error", () => {}).pause());
     const far = connect(Number(port), hostname);
     for (const [socket, other] of [
       [near, far],
@@ -102,11 +106,15 @@ export async function startCable(url: string) {
       port: String(address.port),
     }).href.replace(/\/$/, ""),
     cut() {
-      isCut = true;
+      state = "cut";
       hangUp();
     },
+    silence() {
+      state = "silent";
+      for (const socket of sockets) socket.unpipe().pause();
+    },
     mend() {
-      isCut = false;
+      state = "whole";
     },
   };
 }

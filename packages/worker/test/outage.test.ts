@@ -10,13 +10,10 @@ import { patient } from "./workflows/patient.ts";
 const REPLAYED = "an outcome of an earlier start was offered to the database";
 
 /** A step that ended while the database was away, and whose outcome is on disk. */
-async function stranded({
-  database,
-  queue,
-}: {
-  database: { url: string; serviceKey: string };
-  queue: Queue;
-}) {
+async function stranded(
+  { database, queue }: { database: { url: string; serviceKey: string }; queue: Queue },
+  how: "cut" | "silence" = "cut",
+) {
   const cable = await startCable(database.url);
   const folders = makeFolders();
   const settings = {
@@ -25,11 +22,12 @@ async function stranded({
     journal: folders.journal,
     leaseMs: 45_000,
     concurrency: 1,
+    timeoutMs: 1_000,
   };
   const agent = startAgentProcess(settings);
   const { runId } = await queue.startRun(planForAgent(patient, { folder: folders.folder }));
   const pid = await folders.stepStarted();
-  cable.cut();
+  cable[how]();
   folders.letGo();
   await agent.said("outcome is kept in the journal until the database answers");
   return { agent, settings, runId, pid, cable, ...folders };
@@ -38,20 +36,23 @@ async function stranded({
 const entries = (journal: string) => readdirSync(journal).filter((name) => name.endsWith(".json"));
 
 describe("while the database is away", () => {
-  test("a step finishes, and its outcome and output arrive when the database is back", async ({
-    queue,
-    database,
-  }) => {
-    const { runId, pid, cable, journal } = await stranded({ database, queue });
-    expect(entries(journal)).toHaveLength(1);
-    expect(await queue.getRun(runId)).toMatchObject({ status: "running" });
-    cable.mend();
-    expect(await over(queue, runId)).toMatchObject({
-      jobs: [{ state: "succeeded", crashRestarts: 0, result: { attempt: 1, pid } }],
-    });
-    expect(await recordedIn(queue, runId)).toMatch(/work has begun.*work is done/s);
-    await expect.poll(() => entries(journal)).toEqual([]);
-  });
+  test.for([
+    { how: "cut", title: "is cut" },
+    { how: "silence", title: "loses every packet, and old connections are dead for good" },
+  ] as const)(
+    "a step finishes, and its outcome and output arrive later, when the network $title",
+    async ({ how }, { queue, database }) => {
+      const { runId, pid, cable, journal } = await stranded({ database, queue }, how);
+      expect(entries(journal)).toHaveLength(1);
+      expect(await queue.getRun(runId)).toMatchObject({ status: "running" });
+      cable.mend();
+      expect(await over(queue, runId)).toMatchObject({
+        jobs: [{ state: "succeeded", crashRestarts: 0, result: { attempt: 1, pid } }],
+      });
+      expect(await recordedIn(queue, runId)).toMatch(/work has begun.*work is done/s);
+      await expect.poll(() => entries(journal)).toEqual([]);
+    },
+  );
 
   test("the outcome survives the agent, and is recorded for the attempt that it is of", async ({
     queue,

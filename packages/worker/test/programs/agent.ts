@@ -16,6 +16,8 @@ export interface AgentSettings {
   journal: string;
   leaseMs: number;
   concurrency: number;
+  /** When to give an answer of the database up; default as the queue's. */
+  timeoutMs?: number;
 }
 
 const settings = JSON.parse(process.argv[2] ?? "") as AgentSettings;
@@ -40,7 +42,7 @@ const stop = new AbortController();
 process.once("SIGTERM", () => stop.abort());
 const worker = createWorker({
   node: { name: "forge", capabilities: [] },
-  queue: createQueue({ client }),
+  queue: createQueue({ client, ...(settings.timeoutMs && { timeoutMs: settings.timeoutMs }) }),
   workflows,
   runner: createProcessRunner({ modules, env: { PATH: process.env.PATH } }),
   journal: await openJournal(settings.journal, { log }),
