@@ -1,6 +1,7 @@
 // A node that tells its parent what it has settled. Its arguments: SUPABASE_URL, a key, JSON settings.
 import { createQueue } from "@loom/queue";
 import {
+  createInlineRunner,
   createProcessRunner,
   createRingBack,
   createRinger,
@@ -11,6 +12,8 @@ import {
 import { createClient } from "@supabase/supabase-js";
 import { quiet } from "../quiet.ts";
 
+// Also when the parent is killed.
+process.once("disconnect", () => process.exit());
 const [url = "", key = "", settings = "{}"] = process.argv.slice(2);
 const { nodes, doorbell } = JSON.parse(settings) as { nodes: string[]; doorbell: boolean };
 const signal = new AbortController().signal;
@@ -27,7 +30,8 @@ for (const name of nodes) {
     node: { name, capabilities: ["has-bell"] },
     queue,
     workflows,
-    runner: createProcessRunner({ modules, env: process.env }),
+    // A hundred nodes that start a process each would show that, and not how they poll.
+    runner: doorbell ? createProcessRunner({ modules, env: process.env }) : createInlineRunner(),
     log: quiet,
     onSettled: () => {
       ringBack.ring();

@@ -1,6 +1,8 @@
 // A graphile-worker that tells its parent when a task began. Its argument: a connection string.
 import { Logger, type Runner, run } from "graphile-worker";
 
+// Also when the parent is killed.
+process.once("disconnect", () => process.exit());
 const [connectionString = ""] = process.argv.slice(2);
 const runner: Runner = await run({
   connectionString,

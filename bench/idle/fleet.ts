@@ -5,6 +5,8 @@ import { createInlineRunner, createWorker } from "@loom/worker";
 import { createClient } from "@supabase/supabase-js";
 import { quiet } from "../quiet.ts";
 
+// Also when the parent is killed.
+process.once("disconnect", () => process.exit());
 const [url = "", key = "", settings = "{}"] = process.argv.slice(2);
 const { from, count } = JSON.parse(settings) as { from: number; count: number };
 const queue = createQueue({ client: createClient(url, key, { auth: { persistSession: false } }) });
