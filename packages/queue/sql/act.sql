@@ -7,6 +7,12 @@
 -- one was; with another fingerprint it is another request, and refused. Of two at the
 -- same time the primary key makes the second wait, and then find the first's answer.
 -- Keys are kept for a day, and removed a few at a time.
+--
+-- p_request may name items of the answer (from 0; an answer that is no list is item 0) that
+-- have to be there already, by their own key: one that the call would make is refused, and
+-- with it the whole call. So whoever has a reason against something new need not know
+-- whether it is: an answer that was lost is found, and the question costs no time in which
+-- the first request could slip in.
 create or replace function public.loom_act(p_function text, p_args json, p_request json)
   returns json
   language plpgsql
@@ -67,6 +73,14 @@ begin
 
   execute v_statement into v_answer using p_args;
 
+  if p_request -> 'existing' is not null and exists (
+       select from json_array_elements(case json_typeof(v_answer) when 'array' then v_answer else json_build_array(v_answer) end)
+              with ordinality as item(made, ord)
+        where made ->> 'returned' = 'created'
+          and ord - 1 in (select json_array_elements_text(p_request -> 'existing')::bigint)) then
+    raise exception 'what has to be there already is not'
+      using errcode = 'PT422', detail = 'NOT_EXISTING', hint = 'allow that it is made';
+  end if;
   if v_answer is null then
     delete from public.loom_request_keys where who = v_who and action = v_action and key = v_key;
   else

@@ -50,7 +50,8 @@ export class QueueRequestError extends Error {
   override readonly name = "QueueRequestError";
   /**
    * Stable: `INVALID_ARGUMENT`, `INPUT_TOO_LARGE`, `RUN_NOT_FINISHED`,
-   * `NOTHING_TO_RETRY`, `TOKEN_NAME_TAKEN`, `IDEMPOTENCY_KEY_REUSED`, `SCHEDULE_REMOVED`.
+   * `NOTHING_TO_RETRY`, `TOKEN_NAME_TAKEN`, `IDEMPOTENCY_KEY_REUSED`, `NOT_EXISTING`,
+   * `SCHEDULE_REMOVED`.
    */
   readonly code: string;
   readonly operation: string;

@@ -36,7 +36,8 @@ export interface Queue
    * The same queue, whose calls are written down as somebody's request, in the transaction of what
    * they change. A request with a key is done once; repeated, it gets the first one's answer.
    *
-   * Every method throws `QueueRequestError` `IDEMPOTENCY_KEY_REUSED` when the key was another request's.
+   * Every method throws `QueueRequestError` `IDEMPOTENCY_KEY_REUSED` when the key was another request's, and
+   * `NOT_EXISTING` for something new where the request says that it has to be there already.
    *
    * @see sql/act.sql
    */

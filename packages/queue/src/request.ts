@@ -19,6 +19,12 @@ export interface ApiRequest {
    * by `who` and `action`; `fingerprint` tells what was asked, so that a key used twice is noticed.
    */
   idempotency?: { key: string; fingerprint: string };
+  /**
+   * Items of the answer, from 0, that have to be there already by their own `key`; what answers with one
+   * run or job is item 0. One that would have to be made is refused with `NOT_EXISTING`, and the whole
+   * request with it. What an earlier request with this key made is answered.
+   */
+  existing?: readonly number[];
   /** Called when the answer is that of an earlier request with this key. */
   onReplayed?: () => void;
 }

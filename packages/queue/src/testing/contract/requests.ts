@@ -1,5 +1,6 @@
 import { describe, expect } from "vitest";
 import type { ApiRequest } from "../../request.ts";
+import { makeJob } from "../new-job.ts";
 import { makePlan } from "../plan.ts";
 import type { QueueTest } from "../queue-test.ts";
 
@@ -101,6 +102,58 @@ export function requestsContract(test: QueueTest): void {
       );
       expect(new Set(answers.map(({ runId }) => runId)).size).toBe(1);
       expect((await queue.listRuns()).runs).toHaveLength(1);
+    });
+
+    test("makes nothing new where that has to be there already", async ({ queue }) => {
+      const existing = queue.actingFor(request({ existing: [0] }));
+      await expect(existing.startRun(plan, { key: "k" })).rejects.toMatchObject({
+        code: "NOT_EXISTING",
+      });
+      expect((await queue.listRuns()).runs).toEqual([]);
+      const { runId } = await queue.startRun(plan, { key: "k" });
+      expect(await existing.startRun(plan, { key: "k" })).toEqual({ runId, returned: "existing" });
+
+      const [old] = await queue.enqueue([makeJob({ key: "old" })]);
+      const asked = [makeJob({ key: "new" }), makeJob({ key: "old" })];
+      await expect(existing.enqueue(asked)).rejects.toMatchObject({ code: "NOT_EXISTING" });
+      expect((await queue.listJobs()).jobs.map(({ key }) => key)).not.toContain("new");
+      expect(await queue.actingFor(request({ existing: [1] })).enqueue(asked)).toEqual([
+        { id: expect.any(Number), returned: "created" },
+        { id: old?.id, returned: "existing" },
+      ]);
+    });
+
+    test("answers what an earlier request with the key made, and leaves the key free otherwise", async ({
+      queue,
+    }) => {
+      const existing = queue.actingFor(keyed("k", "f", { existing: [0] }));
+      await expect(existing.startRun(plan)).rejects.toMatchObject({ code: "NOT_EXISTING" });
+      const first = await queue.actingFor(keyed("k")).startRun(plan);
+      expect(await existing.startRun(plan)).toEqual(first);
+      const other = queue.actingFor(keyed("k", "other", { existing: [0] }));
+      await expect(other.startRun(plan)).rejects.toMatchObject({ code: "IDEMPOTENCY_KEY_REUSED" });
+    });
+
+    // Interleavings of one that may make something and one that may not, with one key: whichever inserts
+    // the key first makes the other wait at the primary key. The first makes the run and commits: the
+    // second finds its answer. Or the second is refused and rolls back: the key is free, and the first
+    // makes the run. Never is there a run, and an answer of none after it.
+    test("of two at once with one key, one of which may make nothing, loses no answer", async ({
+      queue,
+    }) => {
+      for (let round = 0; round < 10; round += 1) {
+        const may = queue.actingFor(keyed(`k${round}`));
+        const mayNot = queue.actingFor(keyed(`k${round}`, "f", { existing: [0] }));
+        const [made, other] = await Promise.allSettled([
+          may.startRun(plan),
+          mayNot.startRun(plan),
+        ] as const);
+        if (made.status === "rejected") throw made.reason;
+        if (other.status === "fulfilled") expect(other.value).toEqual(made.value);
+        else expect(other.reason).toMatchObject({ code: "NOT_EXISTING" });
+        expect(await mayNot.startRun(plan)).toEqual(made.value);
+      }
+      expect((await queue.listRuns()).runs).toHaveLength(10);
     });
 
     test("is read page by page, newest first", async ({ queue }) => {
