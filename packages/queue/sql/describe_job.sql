@@ -8,7 +8,8 @@ as $$
   select json_build_object(
     'id', p_job.id, 'run_id', p_job.run_id, 'workflow_id', p_job.workflow_id, 'step_id', p_job.step_id,
     'key', p_job.key, 'payload', p_job.payload, 'after', p_job.after, 'requires', p_job.requires,
-    'host_pinned', p_job.host_pinned, 'target_host', p_job.target_host, 'ran_on', p_job.ran_on,
+    'host_pinned', p_job.host_pinned, 'pinned_to', case when p_job.host_pinned then p_job.target_host end,
+    'target_host', p_job.target_host, 'ran_on', p_job.ran_on,
     'declined_by', p_job.declined_by, 'crashed_on', p_job.crashed_on, 'priority', p_job.priority, 'state', p_job.state,
     'waiting_reason', p_job.waiting_reason, 'placement', p_job.placement,
     'attempt', p_job.attempt, 'max_attempts', p_job.max_attempts, 'crash_restarts', p_job.crash_restarts,

@@ -1,7 +1,7 @@
 -- Adds a copy of each failed or cancelled job that belongs to no run; the old one
 -- stays as it ended. One copy a job, however often this is called: what a second
 -- call finds is the first one's copy.
-create or replace function public.loom_redrive_jobs(p_jobs bigint[])
+create or replace function public.loom_redrive_jobs(p_jobs bigint[], p_traceparent text default null)
   returns json
   language plpgsql
   security definer
@@ -12,12 +12,12 @@ begin
     insert into public.loom_job_queue (
       workflow_id, step_id, key, payload, requires, prefers, requirement_key, host_pinned, target_host, priority,
       start_within_ms, start_by, timeout_ms, max_attempts, max_crash_restarts, backoff_kind, backoff_ms, backoff_max_ms,
-      concurrency_key, concurrency_limit, state)
+      concurrency_key, concurrency_limit, traceparent, state)
     select workflow_id, step_id, format('redrive of %s', id), payload, requires, prefers, requirement_key, host_pinned,
            case when host_pinned then target_host end, priority,
            start_within_ms, clock_timestamp() + start_within_ms * interval '1 millisecond',
            timeout_ms, max_attempts, max_crash_restarts, backoff_kind, backoff_ms, backoff_max_ms,
-           concurrency_key, concurrency_limit, case when host_pinned then 'pending' else 'waiting' end
+           concurrency_key, concurrency_limit, p_traceparent, case when host_pinned then 'pending' else 'waiting' end
       from public.loom_job_queue
      where id = any(p_jobs) and run_id is null and state in ('failed', 'cancelled')
      order by id

@@ -14,7 +14,8 @@ create or replace function public.loom_retry_run(
   p_mode text,
   p_step text default null,
   p_key  text default null,
-  p_version text default null
+  p_version text default null,
+  p_traceparent text default null
 )
   returns json
   language plpgsql
@@ -80,7 +81,7 @@ begin
     insert into public.loom_job_queue (
       run_id, workflow_id, step_id, after, waits_for, dependents, requires, prefers, requirement_key,
       host_pinned, target_host, priority, timeout_ms, max_attempts, max_crash_restarts,
-      backoff_kind, backoff_ms, backoff_max_ms, start_within_ms, start_by, concurrency_key, concurrency_limit,
+      backoff_kind, backoff_ms, backoff_max_ms, start_within_ms, start_by, concurrency_key, concurrency_limit, traceparent,
       state, ran_on, result, claimed_at, finished_at)
     select v_new, workflow_id, step_id, after, case when is_redone then needs else 0 end, dependents,
            needed, prefers, public.loom_requirement_key(workflow_id, needed, prefers, v_new), host_pinned,
@@ -88,7 +89,7 @@ begin
            priority, timeout_ms, max_attempts, max_crash_restarts, backoff_kind, backoff_ms, backoff_max_ms,
            start_within_ms,
            case when is_redone and needs = 0 then v_now + start_within_ms * interval '1 millisecond' end,
-           concurrency_key, concurrency_limit,
+           concurrency_key, concurrency_limit, case when is_redone then p_traceparent end,
            case when not is_redone then 'succeeded'
                 when needs > 0 then 'blocked'
                 when host_pinned then 'pending'

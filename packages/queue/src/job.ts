@@ -14,6 +14,8 @@ const shared = {
   requires: z.array(z.string()),
   /** The author named the node; it is never placed elsewhere. */
   hostPinned: z.boolean(),
+  /** That node; null where it is placed. */
+  pinnedTo: z.string().nullable(),
   priority: z.int(),
   /** 1-based; counts attempts whose failure was the step's, not lost nodes. */
   attempt: z.int(),

@@ -51,7 +51,10 @@ export interface Jobs {
    * @returns The copy of each job, null where there is nothing to redrive.
    * @see sql/redrive_jobs.sql
    */
-  redrive(jobIds: readonly number[]): Promise<{ id: number; redrivenAs: number | null }[]>;
+  redrive(
+    jobIds: readonly number[],
+    options?: { traceparent?: string },
+  ): Promise<{ id: number; redrivenAs: number | null }[]>;
 
   /** Keeps a workflow's jobs from being placed and claimed; what runs goes on. @see sql/pause_workflow.sql */
   pauseWorkflow(workflow: string, note?: string): Promise<void>;
@@ -93,10 +96,10 @@ export const jobs = (call: Call, { notify }: CallOptions): Jobs => ({
 
   cancel: (jobIds) => call("loom_cancel_jobs", { p_jobs: jobIds }, z.array(cancelAnswer)),
 
-  redrive: (jobIds) =>
+  redrive: (jobIds, { traceparent } = {}) =>
     call(
       "loom_redrive_jobs",
-      { p_jobs: jobIds },
+      { p_jobs: jobIds, p_traceparent: traceparent ?? null },
       z.array(row(z.object({ id: z.int(), redrivenAs: z.int().nullable() }))),
     ),
 

@@ -1,7 +1,7 @@
 import type { PlannedJob } from "@loom/workflow";
 
 /** A job of a plan as `loom_start_run` reads it. */
-export const toPlannedRow = (job: PlannedJob) => ({
+export const toPlannedRow = (job: PlannedJob, traceparent?: string) => ({
   step: job.step,
   after: job.after,
   requires: job.requires,
@@ -17,4 +17,5 @@ export const toPlannedRow = (job: PlannedJob) => ({
   start_within_ms: job.startWithinMs,
   concurrency_key: job.concurrency?.key,
   concurrency_limit: job.concurrency?.limit,
+  traceparent,
 });

@@ -57,6 +57,7 @@ export interface Runs {
     options: ({ mode: "all" | "failed" } | { mode: "from"; step: string }) & {
       key?: string;
       version?: string;
+      traceparent?: string;
     },
   ): Promise<StartedRun>;
 }
@@ -69,7 +70,7 @@ export const runs = (call: Call): Runs => ({
         p_workflow: plan.workflow,
         p_version: plan.version,
         p_input: JSON.stringify(plan.input),
-        p_jobs: plan.jobs.map((planned) => ({ ...toPlannedRow(planned), traceparent })),
+        p_jobs: plan.jobs.map((planned) => toPlannedRow(planned, traceparent)),
         p_trigger: trigger,
         p_key: key ?? null,
         p_asked_by: askedBy ?? null,
@@ -99,13 +100,14 @@ export const runs = (call: Call): Runs => ({
     return cancelled.status;
   },
 
-  async retryRun(runId, { mode, key, version, ...rest }) {
+  async retryRun(runId, { mode, key, version, traceparent, ...rest }) {
     const args = {
       p_run: runId,
       p_mode: mode,
       p_step: "step" in rest ? rest.step : null,
       p_key: key ?? null,
       p_version: version ?? null,
+      p_traceparent: traceparent ?? null,
     };
     const started = z.guid().safeParse(runId).success
       ? await call("loom_retry_run", args, row(startedRun).nullable())

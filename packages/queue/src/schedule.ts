@@ -150,7 +150,7 @@ export interface Schedules {
   triggerSchedule(
     scheduleId: string,
     plan: RunPlan,
-    options?: { askedBy?: string },
+    options?: { askedBy?: string; traceparent?: string },
   ): Promise<StartedRun | null>;
 
   /** False when there is no such schedule. @see sql/pause_schedule.sql */
@@ -207,10 +207,10 @@ export function schedules(call: Call): Schedules {
         z.object({ slots: z.array(row(scheduleSlot)), next: instant.nullable() }).nullable(),
       ),
 
-    triggerSchedule: (id, plan, { askedBy } = {}) =>
+    triggerSchedule: (id, plan, { askedBy, traceparent } = {}) =>
       call(
         "loom_trigger_schedule",
-        { p_schedule: id, p_plan: toPlanRow(plan), p_asked_by: askedBy ?? null },
+        { p_schedule: id, p_plan: toPlanRow(plan, traceparent), p_asked_by: askedBy ?? null },
         row(startedRun).nullable(),
       ),
 
@@ -219,10 +219,10 @@ export function schedules(call: Call): Schedules {
   };
 }
 
-const toPlanRow = ({ version, input, jobs }: RunPlan) => ({
+const toPlanRow = ({ version, input, jobs }: RunPlan, traceparent?: string) => ({
   version,
   input: JSON.stringify(input),
-  jobs: jobs.map(toPlannedRow),
+  jobs: jobs.map((planned) => toPlannedRow(planned, traceparent)),
 });
 
 const toDefinitionRow = ({ id, workflow, ...definition }: ScheduleDefinition) => ({

@@ -16,6 +16,7 @@ const shared = {
   after: ["fetch"],
   requires: ["docker"],
   hostPinned: false,
+  pinnedTo: null,
   priority: 100,
   attempt: 1,
   maxAttempts: 3,

@@ -15,8 +15,11 @@ export function scheduleActionsContract(test: QueueTest): void {
         status: "running",
       });
       expect(await read()).toMatchObject({ running: true, revision: revision + 1 });
+      const traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+      await queue.triggerSchedule("nightly", plan, { traceparent });
+      expect((await queue.listWaiting()).map((job) => job.traceparent)).toContain(traceparent);
       await queue.triggerSchedule("nightly", plan);
-      expect((await queue.listRuns()).runs).toHaveLength(2);
+      expect((await queue.listRuns()).runs).toHaveLength(3);
     });
 
     test("refuses what nobody defines any more, and knows not what never was", async ({

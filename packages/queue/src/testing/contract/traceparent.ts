@@ -33,5 +33,22 @@ export function traceparentContract(test: QueueTest): void {
         ]),
       );
     });
+
+    test("is that of whoever asks for something again, not the first one's", async ({ queue }) => {
+      const again = "00-4bf92f3577b34da6a3ce929d0e0e4737-00f067aa0ba902b8-01";
+      const { runId } = await queue.startRun(makePlan([{ step: "a" }]), { traceparent });
+      const [job] = await queue.enqueue([makeJob({ traceparent })]);
+      await queue.cancelRun(runId);
+      await queue.cancel([job?.id ?? 0]);
+      await queue.retryRun(runId, { mode: "all", traceparent: again });
+      await queue.redrive([job?.id ?? 0], { traceparent: again });
+      await queue.retryRun(runId, { mode: "all" });
+      const waiting = await queue.listWaiting();
+      expect(waiting.map((one) => [one.step, one.traceparent])).toEqual([
+        ["a", again],
+        ["only", again],
+        ["a", null],
+      ]);
+    });
   });
 }
