@@ -56,12 +56,19 @@ export const actFor = (c: HubContext, queue: Queue): Queue => queue.actingFor(re
 /**
  * The same, and once for an `Idempotency-Key`. Not for what makes a secret: a repeated answer
  * could not hold it again.
+ *
+ * @param existing - Items of the answer that have to be there already.
  */
-export async function actOnceFor(c: HubContext, queue: Queue): Promise<Queue> {
+export async function actOnceFor(
+  c: HubContext,
+  queue: Queue,
+  existing: readonly number[] = [],
+): Promise<Queue> {
+  const request = { ...requestOf(c), ...(existing.length > 0 && { existing }) };
   const key = c.req.header("idempotency-key");
-  if (key === undefined) return actFor(c, queue);
+  if (key === undefined) return queue.actingFor(request);
   return queue.actingFor({
-    ...requestOf(c),
+    ...request,
     idempotency: { key, fingerprint: await fingerprintOf(c) },
     onReplayed: () => c.header("Idempotency-Replayed", "true"),
   });

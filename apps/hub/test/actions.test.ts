@@ -220,7 +220,7 @@ describe("a job", () => {
     },
   );
 
-  test("is cancelled, and added again", async ({ call }) => {
+  test("is cancelled, and added again", async ({ call, queue }) => {
     await call("POST", "/jobs", { jobs: [{ workflow: "hello", step: "greet" }] });
     expect(await call("POST", "/jobs/1/redrive")).toMatchObject({
       status: 409,
@@ -231,9 +231,11 @@ describe("a job", () => {
       body: { answer: "cancelled" },
     });
     expect((await call("POST", "/jobs/1/cancel")).body).toEqual({ answer: "finished" });
-    const copy = await call("POST", "/jobs/1/redrive");
+    const traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    const copy = await call("POST", "/jobs/1/redrive", undefined, { traceparent });
     expect(copy).toMatchObject({ status: 202, body: { id: 2 } });
     expect((await call("POST", "/jobs/1/redrive")).body).toEqual(copy.body);
+    expect(await queue.listWaiting()).toMatchObject([{ traceparent }]);
     for (const id of ["404", "9007199254740991"]) {
       expect((await call("POST", `/jobs/${id}/cancel`)).status).toBe(404);
     }

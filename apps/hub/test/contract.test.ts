@@ -213,6 +213,7 @@ describe("every operation", () => {
       { id: "startRun", at: "train" },
       { id: "pauseStrand", at: "train" },
       { id: "pauseSchedule", at: "nightly" },
+      { id: "triggerSchedule", at: "nightly" },
       { id: "steerNode", at: ["forge", "pause"] },
       { id: "retryRun", at: String(done) },
       { id: "rerunRun", at: String(done) },

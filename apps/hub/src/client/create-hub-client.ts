@@ -25,7 +25,6 @@ import type {
   ScheduleSlot,
   Scope,
   Session,
-  StartedRun,
   Strand,
   StrandSummary,
   Token,
@@ -126,9 +125,11 @@ export function createHubClient(options: HubClientOptions) {
       change<{ status: Run["status"] }>(at("runs", id, "cancel"), undefined, call),
     retryRun: (
       id: string,
-      body: { mode: "all" | "failed" } | { mode: "from"; step: string } = { mode: "failed" },
+      body: ({ mode?: "all" | "failed" } | { mode: "from"; step: string }) & {
+        allowUnsatisfiable?: boolean;
+      } = {},
       call?: ChangeOptions,
-    ) => change<StartedRun>(at("runs", id, "retry"), body, call),
+    ) => change<PlannedRun>(at("runs", id, "retry"), body, call),
     rerunRun: (
       id: string,
       body: { input?: unknown; allowUnsatisfiable?: boolean } = {},
@@ -166,10 +167,6 @@ export function createHubClient(options: HubClientOptions) {
 
     listNodes: (call?: CallOptions) => read<{ data: Node[] }>("nodes", {}, call),
     getNode: (name: string, call?: CallOptions) => read<Node>(at("nodes", name), {}, call),
-    /** `forMs`: when a pause ends by itself, or the deadline of a drain. */
-
-    /** A pause ends by itself after `forMs`, which is the deadline of a drain. */
-
     /** A pause ends by itself after `forMs`; a drain lets what runs go on for as long, and then stops it. */
     steerNode: (
       name: string,
@@ -183,8 +180,11 @@ export function createHubClient(options: HubClientOptions) {
     listScheduleSlots: (id: string, query: PageQuery = {}, call?: CallOptions) =>
       read<Page<ScheduleSlot>>(at("schedules", id, "slots"), query, call),
     /** Also while it is paused, or another run goes on. */
-    triggerSchedule: (id: string, call?: ChangeOptions) =>
-      change<StartedRun>(at("schedules", id, "trigger"), undefined, call),
+    triggerSchedule: (
+      id: string,
+      body: { allowUnsatisfiable?: boolean } = {},
+      call?: ChangeOptions,
+    ) => change<PlannedRun>(at("schedules", id, "trigger"), body, call),
     pauseSchedule: (id: string, body: { note?: string } = {}, call?: ChangeOptions) =>
       change<void>(at("schedules", id, "pause"), body, call),
     resumeSchedule: (id: string, call?: ChangeOptions) =>

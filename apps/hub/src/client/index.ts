@@ -33,7 +33,6 @@ export type {
   ScheduleSlot,
   Scope,
   Session,
-  StartedRun,
   StepVerdict,
   Strand,
   StrandSummary,

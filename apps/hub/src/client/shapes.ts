@@ -12,7 +12,7 @@ import type { runView } from "../views/run.ts";
 import type { runSummaryView } from "../views/run-summary.ts";
 import type { scheduleView, slotView } from "../views/schedule.ts";
 import type { sessionView } from "../views/session.ts";
-import type { plannedRunView, startedView } from "../views/started.ts";
+import type { plannedRunView } from "../views/started.ts";
 import type { strandSummaryView, strandView } from "../views/strand.ts";
 import type { tokenView } from "../views/token.ts";
 import type { PlanVerdict, StepVerdict } from "../views/verdict.ts";
@@ -22,7 +22,6 @@ export type { PlanVerdict, StepVerdict };
 // What the hub checks its own answers' types against; nothing of it is there at run time.
 export type Run = z.output<typeof runView>;
 export type RunSummary = z.output<typeof runSummaryView>;
-export type StartedRun = z.output<typeof startedView>;
 /** `verdict`: what would become of each step as the nodes were when it was asked for. */
 export type PlannedRun = z.output<typeof plannedRunView>;
 /** A job that was added, in the order in which they were asked for. */

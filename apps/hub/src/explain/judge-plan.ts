@@ -15,11 +15,6 @@ import { toExplanationView } from "../views/explanation.ts";
 import { type PlanVerdict, stepVerdictView, verdictKind } from "../views/verdict.ts";
 import { weighNode } from "./weigh.ts";
 
-interface JudgeOptions {
-  deps: Pick<RouteDeps, "queue" | "node">;
-  allowUnsatisfiable?: boolean | undefined;
-}
-
 /** A job that is about to be stored. */
 export type AskedStep = JobView & { readonly step: string };
 
@@ -31,26 +26,42 @@ export const allowUnsatisfiable = z.boolean().optional().openapi({
 /** Of the steps that no node could run, how many are explained node by node. */
 const MAX_EXPLAINED = 5;
 
+/** What was found of steps that are about to be stored. */
+export interface JudgedPlan {
+  verdict: PlanVerdict;
+  /** Indexes of the steps that no known node could ever run. */
+  impossible: readonly number[];
+  /** Problem `UNSATISFIABLE`, which explains them. */
+  refusal(): ProblemError;
+}
+
 /**
  * Says what will become of steps as the nodes are now.
  *
- * Nothing is refused before the hub's own node is known, nor where no node is: the hub, or the whole
- * system, has only just started.
- *
- * @throws ProblemError `UNSATISFIABLE` when no known node could ever run one of them, unless that is allowed.
+ * Nothing counts as impossible before the hub's own node is known, nor where no node is: the hub, or the
+ * whole system, has only just started.
  */
 export async function judgePlan(
   steps: readonly AskedStep[],
-  { deps, allowUnsatisfiable: isAllowed = false }: JudgeOptions,
-): Promise<PlanVerdict> {
-  const nodes = (await deps.queue.listNodes()).map(weighNode);
+  { queue, node }: Pick<RouteDeps, "queue" | "node">,
+): Promise<JudgedPlan> {
+  const nodes = (await queue.listNodes()).map(weighNode);
   const judged = judgeSteps(steps, nodes);
-  const isUp = nodes.some(({ name }) => deps.node === undefined || name === deps.node);
-  if (!isAllowed && isUp) {
-    const impossible = steps.filter((_, index) => judged.steps[index]?.verdict === "never");
-    if (impossible.length > 0) throw unsatisfiable(impossible, nodes);
-  }
-  return judged;
+  const isUp = nodes.some(({ name }) => node === undefined || name === node);
+  const impossible = judged.steps.flatMap(({ verdict: found }, index) =>
+    isUp && found === "never" ? [index] : [],
+  );
+  return {
+    verdict: judged,
+    impossible,
+    refusal: () => {
+      const refused = new Set(impossible);
+      return unsatisfiable(
+        steps.filter((_, index) => refused.has(index)),
+        nodes,
+      );
+    },
+  };
 }
 
 /** The same of a workflow that nobody has given an input: a host that follows from that is not asked about. */

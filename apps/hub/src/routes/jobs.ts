@@ -1,5 +1,4 @@
 import { createRoute, z } from "@hono/zod-openapi";
-import type { EnqueuedJob } from "@loom/queue";
 import { explainJob } from "../explain/explain-job.ts";
 import { allowUnsatisfiable, judgePlan } from "../explain/judge-plan.ts";
 import { createRouter, type RouteDeps } from "../hub-context.ts";
@@ -8,6 +7,7 @@ import { jsonValue } from "../json-value.ts";
 import { actOnceFor, commonProblems, idempotencyHeaders, operation } from "../operation.ts";
 import { planJob } from "../plan-job.ts";
 import { ProblemError, problems } from "../problem.ts";
+import { storeJudged } from "../store-judged.ts";
 import { traceOf } from "../trace-requests.ts";
 import {
   jobParams,
@@ -20,7 +20,7 @@ import {
 import { jobExplanationView } from "../views/job-explanation.ts";
 import { logView, toLogPart } from "../views/log.ts";
 import { pageOf, pageQuery, readCursor, toPage } from "../views/page.ts";
-import { stepVerdictView } from "../views/verdict.ts";
+import { type StepVerdict, stepVerdictView } from "../views/verdict.ts";
 import { unknownNode } from "./nodes.ts";
 
 /** Of a log that one answer holds, as chunks of at most 256 KiB. */
@@ -218,11 +218,17 @@ export function jobRoutes(deps: RouteDeps) {
       ...planJob(job, { workflows, defaultHost }),
       ...traceOf(c),
     }));
-    const { steps } = await judgePlan(jobs, { deps, allowUnsatisfiable: isAllowed });
-    const added = await (await actOnceFor(c, queue)).enqueue(jobs);
-    onJobsAdded();
+    const { verdict, impossible, refusal } = await judgePlan(jobs, deps);
+    const existing = isAllowed ? [] : impossible;
+    const added = await storeJudged(c, { queue, existing, refusal }, (acting) =>
+      acting.enqueue(jobs),
+    );
+    onJobsAdded(jobs.flatMap(({ host }) => host ?? []));
     c.set("made", { jobIds: added.map(({ id }) => id) });
-    const answered = steps.map((verdict, index) => ({ ...(added[index] as EnqueuedJob), verdict }));
+    const answered = added.map((job, index) => ({
+      ...job,
+      verdict: verdict.steps[index] as StepVerdict,
+    }));
     return c.json({ jobs: answered }, 202);
   });
 
@@ -243,7 +249,7 @@ export function jobRoutes(deps: RouteDeps) {
     if (job.runId !== null || (job.state !== "failed" && job.state !== "cancelled")) {
       throw nothingToRedrive(id);
     }
-    const [copy] = await (await actOnceFor(c, queue)).redrive([id]);
+    const [copy] = await (await actOnceFor(c, queue)).redrive([id], traceOf(c));
     if (typeof copy?.redrivenAs !== "number") throw nothingToRedrive(id);
     onJobsAdded();
     return c.json({ id: copy.redrivenAs }, 202);

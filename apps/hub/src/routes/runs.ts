@@ -1,17 +1,19 @@
 import { createRoute, z } from "@hono/zod-openapi";
 import { planRun } from "@loom/scheduler";
-import { allowUnsatisfiable, judgePlan } from "../explain/judge-plan.ts";
+import { allowUnsatisfiable } from "../explain/judge-plan.ts";
 import { findWorkflow } from "../find-workflow.ts";
 import { createRouter, type RouteDeps } from "../hub-context.ts";
 import { answer, json } from "../json-content.ts";
 import { jsonValue } from "../json-value.ts";
 import { actOnceFor, commonProblems, idempotencyHeaders, operation } from "../operation.ts";
+import { planRetry } from "../plan-retry.ts";
 import { problems } from "../problem.ts";
+import { startJudged } from "../store-judged.ts";
 import { traceOf } from "../trace-requests.ts";
 import { pageOf, pageQuery, readCursor, toPage } from "../views/page.ts";
 import { runView, toRunView } from "../views/run.ts";
 import { runStatus, runSummaryView, runTrigger, toRunSummary } from "../views/run-summary.ts";
-import { plannedRunView, startedView, toStarted } from "../views/started.ts";
+import { plannedRunView } from "../views/started.ts";
 
 const params = z.object({ id: z.string() });
 
@@ -69,12 +71,16 @@ const cancel = createRoute({
 
 const retryRequest = z
   .discriminatedUnion("mode", [
-    z.strictObject({ mode: z.enum(["all", "failed"]) }),
-    z.strictObject({ mode: z.literal("from"), step: z.string().min(1).max(100) }),
+    z.strictObject({ mode: z.enum(["all", "failed"]).optional(), allowUnsatisfiable }),
+    z.strictObject({
+      mode: z.literal("from"),
+      step: z.string().min(1).max(100),
+      allowUnsatisfiable,
+    }),
   ])
   .openapi({
     description:
-      "`failed`, as where the body is left out, takes over what succeeded; `from` repeats a step, what depends on it, and what did not succeed",
+      "`failed`, as where it is left out, takes over what succeeded; `from` repeats a step, what depends on it, and what did not succeed",
   });
 
 const retry = createRoute({
@@ -91,7 +97,7 @@ const retry = createRoute({
     },
   },
   responses: {
-    202: answer("The new run is stored", startedView),
+    202: answer("The new run is stored", plannedRunView),
     ...commonProblems,
     ...problems(400, 404, 409, 413, 415, 422),
   },
@@ -125,7 +131,7 @@ const rerun = createRoute({
 });
 
 export function runRoutes(deps: RouteDeps) {
-  const { queue, workflows, defaultHost, feed, onJobsAdded } = deps;
+  const { queue, workflows, defaultHost, feed } = deps;
   const app = createRouter();
 
   app.openapi(list, async (c) => {
@@ -152,32 +158,29 @@ export function runRoutes(deps: RouteDeps) {
   });
 
   app.openapi(retry, async (c) => {
-    // A body that is left out is validated as none, and read as `{}`.
-    const asked: Partial<z.output<typeof retryRequest>> = c.req.valid("json");
-    const what = asked.mode === undefined ? ({ mode: "failed" } as const) : c.req.valid("json");
-    const { id } = c.req.valid("param");
+    const { allowUnsatisfiable: isAllowed, ...asked } = c.req.valid("json");
+    const what = asked.mode === "from" ? asked : { mode: asked.mode ?? "failed" };
+    const old = await queue.getRun(c.req.valid("param").id);
     // The code as it is now: what failed was perhaps mended.
-    const version = workflows.get((await queue.getRun(id)).workflow)?.version;
-    const acting = await actOnceFor(c, queue);
-    const started = toStarted(await acting.retryRun(id, { ...what, ...(version && { version }) }));
-    onJobsAdded();
-    c.set("made", { runId: started.runId });
-    return c.json(started, 202, { location: started.links.self });
+    const { version } = workflows.get(old.workflow) ?? old;
+    return startJudged(c, deps, {
+      steps: planRetry(old, what, version),
+      allowUnsatisfiable: isAllowed,
+      start: (acting) => acting.retryRun(old.id, { ...what, version, ...traceOf(c) }),
+    });
   });
 
   app.openapi(rerun, async (c) => {
     const old = await queue.getRun(c.req.valid("param").id);
     const { input = old.input, allowUnsatisfiable: isAllowed } = c.req.valid("json");
     const plan = planRun(findWorkflow(old.workflow, workflows), { input, defaultHost });
-    const verdict = await judgePlan(plan.jobs, { deps, allowUnsatisfiable: isAllowed });
     const askedBy = c.get("identity").who;
-    const acting = await actOnceFor(c, queue);
-    const started = toStarted(
-      await acting.startRun(plan, { askedBy, trigger: "manual", retryOf: old.id, ...traceOf(c) }),
-    );
-    onJobsAdded();
-    c.set("made", { runId: started.runId });
-    return c.json({ ...started, verdict }, 202, { location: started.links.self });
+    return startJudged(c, deps, {
+      steps: plan.jobs,
+      allowUnsatisfiable: isAllowed,
+      start: (acting) =>
+        acting.startRun(plan, { askedBy, trigger: "manual", retryOf: old.id, ...traceOf(c) }),
+    });
   });
 
   return app;

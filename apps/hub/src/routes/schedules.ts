@@ -1,13 +1,16 @@
 import { createRoute, z } from "@hono/zod-openapi";
 import { planRun, suggestNames } from "@loom/scheduler";
+import { allowUnsatisfiable } from "../explain/judge-plan.ts";
 import { findWorkflow } from "../find-workflow.ts";
 import { createRouter, type RouteDeps } from "../hub-context.ts";
 import { answer, json } from "../json-content.ts";
 import { actOnceFor, commonProblems, idempotencyHeaders, operation } from "../operation.ts";
 import { ProblemError, problems } from "../problem.ts";
+import { startJudged } from "../store-judged.ts";
+import { traceOf } from "../trace-requests.ts";
 import { pageOf, pageQuery, readCursor, toPage } from "../views/page.ts";
 import { scheduleView, slotView, toScheduleView, toSlotView } from "../views/schedule.ts";
-import { startedView, toStarted } from "../views/started.ts";
+import { plannedRunView } from "../views/started.ts";
 
 const params = z.object({ id: z.string() });
 
@@ -53,11 +56,15 @@ const trigger = createRoute({
   method: "post",
   path: "/{id}/trigger",
   summary: "Start a run of a schedule now, also while it is paused or another one goes on",
-  request: { params, headers: idempotencyHeaders },
+  request: {
+    params,
+    headers: idempotencyHeaders,
+    body: { required: false, ...json(z.strictObject({ allowUnsatisfiable })) },
+  },
   responses: {
-    202: answer("The run is stored; nodes will run it", startedView),
+    202: answer("The run is stored; nodes will run it", plannedRunView),
     ...commonProblems,
-    ...problems(404, 409, 422),
+    ...problems(400, 404, 409, 413, 415, 422),
   },
 });
 
@@ -95,7 +102,8 @@ const resume = createRoute({
 });
 
 /** When workflows start by themselves. */
-export function scheduleRoutes({ queue, workflows, defaultHost, onJobsAdded }: RouteDeps) {
+export function scheduleRoutes(deps: RouteDeps) {
+  const { queue, workflows, defaultHost } = deps;
   const app = createRouter();
 
   app.openapi(list, async (c) => {
@@ -123,13 +131,17 @@ export function scheduleRoutes({ queue, workflows, defaultHost, onJobsAdded }: R
     const { schedule } = await find(c.req.valid("param").id);
     const workflow = findWorkflow(schedule.workflow, workflows);
     const plan = planRun(workflow, { input: schedule.input, defaultHost });
-    const acting = await actOnceFor(c, queue);
     const askedBy = c.get("identity").who;
-    const run = await acting.triggerSchedule(schedule.id, plan, { askedBy });
-    if (!run) throw await unknownSchedule(schedule.id);
-    onJobsAdded();
-    const started = toStarted(run);
-    return c.json(started, 202, { location: started.links.self });
+    return startJudged(c, deps, {
+      steps: plan.jobs,
+      allowUnsatisfiable: c.req.valid("json").allowUnsatisfiable,
+      async start(acting) {
+        const options = { askedBy, ...traceOf(c) };
+        const started = await acting.triggerSchedule(schedule.id, plan, options);
+        if (!started) throw await unknownSchedule(schedule.id);
+        return started;
+      },
+    });
   });
 
   app.openapi(pause, async (c) => {

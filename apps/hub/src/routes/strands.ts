@@ -1,15 +1,16 @@
 import { createHash } from "node:crypto";
 import { createRoute, z } from "@hono/zod-openapi";
 import { planRun } from "@loom/scheduler";
-import { allowUnsatisfiable, judgePlan, judgeWorkflow } from "../explain/judge-plan.ts";
+import { allowUnsatisfiable, judgeWorkflow } from "../explain/judge-plan.ts";
 import { findWorkflow } from "../find-workflow.ts";
 import { createRouter, type RouteDeps } from "../hub-context.ts";
 import { answer, json } from "../json-content.ts";
 import { jsonValue } from "../json-value.ts";
 import { actOnceFor, commonProblems, idempotencyHeaders, operation } from "../operation.ts";
 import { problems } from "../problem.ts";
+import { startJudged } from "../store-judged.ts";
 import { traceOf } from "../trace-requests.ts";
-import { plannedRunView, toStarted } from "../views/started.ts";
+import { plannedRunView } from "../views/started.ts";
 import { strandSummaryView, strandView, toStrandSummary, toStrandView } from "../views/strand.ts";
 
 const params = z.object({ workflow: z.string() });
@@ -138,15 +139,12 @@ export function strandRoutes(deps: RouteDeps) {
     const { input, key, allowUnsatisfiable: isAllowed } = c.req.valid("json");
     const workflow = findWorkflow(c.req.valid("param").workflow, workflows);
     const plan = planRun(workflow, { input, defaultHost });
-    const verdict = await judgePlan(plan.jobs, { deps, allowUnsatisfiable: isAllowed });
     const askedBy = c.get("identity").who;
-    const acting = await actOnceFor(c, queue);
-    const started = toStarted(
-      await acting.startRun(plan, { askedBy, ...(key && { key }), ...traceOf(c) }),
-    );
-    onJobsAdded(plan.jobs.flatMap(({ host, after }) => (host && after.length === 0 ? [host] : [])));
-    c.set("made", { runId: started.runId });
-    return c.json({ ...started, verdict }, 202, { location: started.links.self });
+    return startJudged(c, deps, {
+      steps: plan.jobs,
+      allowUnsatisfiable: isAllowed,
+      start: (acting) => acting.startRun(plan, { askedBy, ...(key && { key }), ...traceOf(c) }),
+    });
   });
 
   app.openapi(pause, async (c) => {
