@@ -6,7 +6,7 @@ export { type KeptDoorbell, keepDoorbell } from "./doorbell/keep-doorbell.ts";
 export { type Doorbell, type DoorbellOptions, openDoorbell } from "./doorbell/open-doorbell.ts";
 export { type DoorbellSetting, parseDoorbell } from "./doorbell/parse-doorbell.ts";
 export { createRingBack, type RingBack } from "./doorbell/ring-back.ts";
-export { ringDoorbell } from "./doorbell/ring-doorbell.ts";
+export { type RingAnswer, ringDoorbell } from "./doorbell/ring-doorbell.ts";
 export {
   CancelledError,
   CommandFailedError,

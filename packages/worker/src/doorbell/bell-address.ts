@@ -10,3 +10,6 @@ export const BELL_PATH = "/bell";
 
 // A header and not a body: no web page can make a browser send it without asking first.
 export const RING_BACK_HEADER = "loom-ring-back";
+
+/** In the answer: the clock of the bell's machine, in milliseconds since 1970. */
+export const CLOCK_HEADER = "loom-clock";

@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import { connect, createServer } from "node:net";
+import { type AddressInfo, connect, createServer } from "node:net";
 import { text } from "node:stream/consumers";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { recordLog } from "../../test/recorded-log.ts";
@@ -49,7 +49,7 @@ describe("openDoorbell", () => {
     const { bell, rings } = await listen();
     const answer = await send(bell, ["POST /bell HTTP/1.1", "Host: x"]);
     expect(answer).toMatch(
-      /^HTTP\/1\.1 204 No Content\r\nconnection: close\r\nDate: [^\r]+\r\n\r\n$/,
+      /^HTTP\/1\.1 204 No Content\r\nconnection: close\r\nloom-clock: \d{13}\r\nDate: [^\r]+\r\n\r\n$/,
     );
     expect(rings).toEqual([undefined]);
   });
@@ -122,6 +122,27 @@ describe("openDoorbell", () => {
 });
 
 describe("ringDoorbell", () => {
+  test("answers with the clock of the bell's machine", async () => {
+    const { bell } = await listen();
+    const before = Date.now();
+    const { clockMs } = await ringDoorbell(bell);
+    expect(clockMs).toBeGreaterThanOrEqual(before);
+    expect(clockMs).toBeLessThanOrEqual(Date.now());
+  });
+
+  test.for(["", "loom-clock: 1e12\r\n", "loom-clock: 99999999999999\r\n", "loom-clock: -1\r\n"])(
+    "knows no clock of a bell that tells %j",
+    async (header) => {
+      const server = createServer((socket) => {
+        socket.end(`HTTP/1.1 204 No Content\r\n${header}connection: close\r\n\r\n`);
+      }).listen(0, "127.0.0.1");
+      await once(server, "listening");
+      onTestFinished(() => void server.close());
+      const { port } = server.address() as AddressInfo;
+      expect(await ringDoorbell({ address: "127.0.0.1", port })).toEqual({ clockMs: undefined });
+    },
+  );
+
   test("goes nowhere but near", async () => {
     const bell = { address: "169.254.169.254", port: 80 };
     await expect(ringDoorbell(bell)).rejects.toThrow(RangeError);

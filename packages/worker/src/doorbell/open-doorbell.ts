@@ -1,7 +1,7 @@
 import { once } from "node:events";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo, Socket } from "node:net";
-import { BELL_PATH, type BellAddress, RING_BACK_HEADER } from "./bell-address.ts";
+import { BELL_PATH, type BellAddress, CLOCK_HEADER, RING_BACK_HEADER } from "./bell-address.ts";
 import { isNeighbour, unmapped } from "./neighbour.ts";
 
 /** Rings that come faster are one: whoever rings without end costs 50 claims a second. */
@@ -31,9 +31,9 @@ export interface Doorbell extends BellAddress {
 }
 
 /**
- * Listens for rings: `POST /bell` is answered with 204, always, to anybody near.
+ * Listens for rings: `POST /bell` is answered with 204 and the machine's clock, always, to anybody near.
  *
- * It needs no secret because it gives nothing away and does nothing but have its owner look for
+ * It needs no secret because it gives away nothing else and does nothing but have its owner look for
  * work a little earlier. Connections from elsewhere than the tailnet and this machine are closed
  * before a byte of theirs is read; bodies are not read at all.
  *
@@ -89,7 +89,8 @@ function answer(
   response: ServerResponse,
   ring: (ringBack: BellAddress | undefined) => void,
 ): void {
-  const respond = (status: number) => response.writeHead(status, { connection: "close" }).end();
+  const respond = (status: number, headers: Readonly<Record<string, number>> = {}) =>
+    response.writeHead(status, { connection: "close", ...headers }).end();
   const { pathname } = new URL(request.url ?? "/", "http://bell");
   if (pathname !== BELL_PATH) return void respond(404);
   if (request.method !== "POST") return void respond(405);
@@ -99,7 +100,7 @@ function answer(
     return void request.socket.destroySoon();
   }
   request.resume();
-  respond(204);
+  respond(204, { [CLOCK_HEADER]: Date.now() });
   ring(ringBackOf(request));
 }
 

@@ -1,9 +1,18 @@
-import { request } from "node:http";
-import { BELL_PATH, type BellAddress, RING_BACK_HEADER } from "./bell-address.ts";
+import { type IncomingMessage, request } from "node:http";
+import { BELL_PATH, type BellAddress, CLOCK_HEADER, RING_BACK_HEADER } from "./bell-address.ts";
 import { isNeighbour } from "./neighbour.ts";
 
 /** A bell that has not answered by then is one that nobody hears. */
 const TIMEOUT_MS = 1_000;
+
+/** What a doorbell answered. */
+export interface RingAnswer {
+  /**
+   * The other machine's clock while the ring was there, in milliseconds since 1970; undefined for a bell
+   * that does not tell it, as those of older versions.
+   */
+  clockMs: number | undefined;
+}
 
 /**
  * Rings a doorbell once.
@@ -15,7 +24,7 @@ const TIMEOUT_MS = 1_000;
 export function ringDoorbell(
   { address, port }: BellAddress,
   { ringBack }: { ringBack?: number | undefined } = {},
-): Promise<void> {
+): Promise<RingAnswer> {
   if (!isNeighbour(address)) {
     return Promise.reject(new RangeError(`${address} is no address of the tailnet`));
   }
@@ -32,9 +41,15 @@ export function ringDoorbell(
     asked.on("error", reject);
     asked.on("response", (answer) => {
       answer.destroy();
-      if (answer.statusCode === 204) resolve();
+      if (answer.statusCode === 204) resolve({ clockMs: clockOf(answer) });
       else reject(new Error(`${address}:${port} answered ${answer.statusCode}: not a doorbell`));
     });
     asked.end();
   });
+}
+
+function clockOf({ headers }: IncomingMessage): number | undefined {
+  const told = String(headers[CLOCK_HEADER] ?? "");
+  // Thirteen digits until the year 2286.
+  return /^\d{13}$/.test(told) ? Number(told) : undefined;
 }
