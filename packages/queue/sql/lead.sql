@@ -7,6 +7,9 @@
 --
 -- Two that ask at the same time: the row's lock lets one after the other, and the second
 -- sees the first's lease.
+--
+-- Whoever is not the leader is told where that one is rung: a holder is called after the
+-- node that its hub works as, `node/anything`, and the node has said where its doorbell is.
 create or replace function public.loom_lead(p_holder text, p_lease_ms integer)
   returns json
   language plpgsql
@@ -35,6 +38,10 @@ begin
   end if;
   return json_build_object(
     'leading', v_leading, 'holder', v_leader.holder, 'epoch', v_leader.epoch,
+    'doorbell', (select json_build_object(
+                          'name', name, 'tailnet_address', tailnet_address, 'doorbell_port', doorbell_port)
+                   from public.openclaw_instances
+                  where not v_leading and name = split_part(v_leader.holder, '/', 1) and doorbell_port is not null),
     'expires_in_ms', greatest(0, ceil(extract(epoch from v_leader.expires_at - clock_timestamp()) * 1000)));
 end $$;
 

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import type { Call } from "./call.ts";
+import { doorbell } from "./node.ts";
 import { row } from "./row.ts";
 
 const lead = z.object({
@@ -8,6 +9,8 @@ const lead = z.object({
   holder: z.string(),
   /** Rises with every change of the holder; calls that only the leader may make take it. */
   epoch: z.int(),
+  /** Of the node whose hub leads, where that is another one and has a doorbell. */
+  doorbell: row(doorbell).nullable(),
   /** Until another may take over, unless the holder asks again. */
   expiresInMs: z.int(),
 });
@@ -19,7 +22,7 @@ export interface Leadership {
   /**
    * Takes the lead, or keeps it, for `leaseMs` (1000 to 3 600 000) by the database's clock.
    *
-   * @param holder - Unique among hubs, 1 to 200 characters.
+   * @param holder - Unique among hubs, 1 to 200 characters; `node/…` for a hub that works as that node.
    * @see sql/lead.sql
    */
   lead(holder: string, leaseMs: number): Promise<Lead>;

@@ -1,5 +1,6 @@
 import type { Database } from "@loom/local-db";
 import { describe, expect } from "vitest";
+import { sayHello } from "../agent.ts";
 import type { QueueTest } from "../queue-test.ts";
 
 const LEASE_MS = 6_000;
@@ -20,6 +21,18 @@ export function leadershipContract(test: QueueTest): void {
         epoch: 1,
       });
       expect(await queue.lead("a", LEASE_MS)).toMatchObject({ leading: true, epoch: 1 });
+    });
+
+    test("tells the others where its node is rung", async ({ queue }) => {
+      const session = await sayHello(queue, "oracle");
+      await queue.lead("oracle/1", LEASE_MS);
+      expect(await queue.lead("b", LEASE_MS)).toMatchObject({ leading: false, doorbell: null });
+      const where = { tailnetAddress: "100.64.0.7", doorbellPort: 7_421 };
+      await queue.reportNode(session, { capabilities: [], slots: 1, ...where });
+      expect(await queue.lead("b", LEASE_MS)).toMatchObject({
+        doorbell: { name: "oracle", ...where },
+      });
+      expect(await queue.lead("oracle/1", LEASE_MS)).toMatchObject({ doorbell: null });
     });
 
     test("goes to another when the lease has run out, and not back", async ({
