@@ -95,9 +95,9 @@ export function createHub(deps: HubDeps): OpenAPIHono<HubEnv> {
     tryRing: deps.tryRing,
     tokens: createTokenMemory((digest) => queue.findToken(digest)),
     feed,
-    onJobsAdded() {
+    onJobsAdded(pinnedTo) {
       feed.ring();
-      deps.onJobsAdded?.();
+      deps.onJobsAdded?.(pinnedTo);
     },
   };
 

@@ -16,7 +16,15 @@ export interface Doorbells {
 }
 
 /** What came of a ring that was waited for. */
-export type RingTry = { heard: true; ms: number } | { heard: false; reason: string };
+export type RingTry =
+  | {
+      heard: true;
+      /** Until the answer was there. */
+      ms: number;
+      /** What the node's clock is ahead of this machine's, known within half of `ms`; null where it does not tell. */
+      aheadMs: number | null;
+    }
+  | { heard: false; reason: string };
 
 /**
  * Rings nodes that have something to claim. Waits for nothing and never fails: who does not
@@ -25,14 +33,17 @@ export type RingTry = { heard: true; ms: number } | { heard: false; reason: stri
  * An address of the tailnet is rung only when tailscaled says that it is in force and that the
  * kernel leads there: otherwise the ring would leave by the default route, to a stranger.
  *
+ * @param deps.ringBack - The port of one's own doorbell, as it is now, for `tryRing`; a ringer has its own.
  * @param deps.resolver - Without one, only nodes of this machine are rung.
  */
 export function createDoorbells({
   ringer,
+  ringBack = () => undefined,
   resolver,
   log,
 }: {
   ringer: Ringer;
+  ringBack?: (() => number | undefined) | undefined;
   resolver: Resolver | undefined;
   log: Log;
 }): Doorbells {
@@ -65,14 +76,19 @@ export function createDoorbells({
       if (node) ring(node);
     },
     async tryRing(node) {
-      const start = performance.now();
       try {
         const address = await addressOf(node);
         if (address === undefined || node.doorbellPort === null) {
           return { heard: false, reason: "the tailnet vouches for no address of it" };
         }
-        await ringDoorbell({ address, port: node.doorbellPort });
-        return { heard: true, ms: performance.now() - start };
+        const startedAt = Date.now();
+        const start = performance.now();
+        const bell = { address, port: node.doorbellPort };
+        const { clockMs } = await ringDoorbell(bell, { ringBack: ringBack() });
+        const ms = performance.now() - start;
+        // It is read somewhere on the way: in the middle, within half of the time it took.
+        const aheadMs = clockMs === undefined ? null : clockMs - startedAt - ms / 2;
+        return { heard: true, ms, aheadMs };
       } catch (error) {
         return { heard: false, reason: error instanceof Error ? error.message : String(error) };
       }

@@ -2,7 +2,6 @@ import { randomUUID } from "node:crypto";
 import type { Queue } from "@loom/queue";
 import type { Resolver } from "@loom/tailscale-resolver";
 import {
-  createBell,
   createProber,
   createRinger,
   createWorker,
@@ -11,7 +10,6 @@ import {
   keepDoorbell,
   type Log,
   type Probe,
-  repeat,
   type StepRunner,
   type Tracing,
   toOffer,
@@ -21,6 +19,7 @@ import type { AnyWorkflow } from "@loom/workflow";
 import type { TailnetAccess } from "./access/tailnet.ts";
 import { createHub } from "./create-hub.ts";
 import { createDispatcher } from "./dispatcher.ts";
+import { createLeadLoops } from "./loops/lead-loops.ts";
 import { createLeader } from "./loops/leader.ts";
 import { createTimetable } from "./loops/timetable.ts";
 import type { Mesh } from "./mesh/mesh.ts";
@@ -29,14 +28,6 @@ import { createDoorbells, type Rung } from "./ring-doorbells.ts";
 import { serve } from "./serve.ts";
 import { version } from "./version.ts";
 
-/** How often to look for waiting jobs when nothing rang, and for dead nodes. */
-const PLACE_MS = 1_000;
-const REAP_MS = 1_000;
-/** How often to remove what was finished long ago. */
-const PRUNE_MS = 3_600_000;
-/** And for this long after an offer: its node may soon have a free slot, or a next step be due. */
-const BUSY_FOR_MS = 5_000;
-const PLACE_BUSY_MS = 200;
 /** Steps at a time on the hub's own node. */
 const SLOTS = 4;
 
@@ -95,26 +86,18 @@ export async function startHub(
   const traced = options.tracing && { tracing: options.tracing };
   const metrics = createMetrics();
   let bellPort: number | undefined;
+  const ringBack = () => bellPort;
   const doorbells = createDoorbells({
     ringer: createRinger({
       log,
-      ringBack: () => bellPort,
+      ringBack,
       onRung: (result) => metrics.rings.inc({ result }),
     }),
+    ringBack,
     resolver,
     log,
   });
-  const ring = (rung: Rung) => (rung.name === node.name ? worker.ring() : doorbells.ring(rung));
-  const dispatcher = createDispatcher({ queue, log, onOffered: ring, ...traced });
-  const placing = createBell();
-  const reaping = createBell();
-  const pruning = createBell();
-  const scheduling = createBell();
-  const leader = createLeader({
-    queue,
-    holder: `${node.name}/${randomUUID()}`,
-    log: log.child({ loop: "lead" }),
-  });
+  const ringNode = (rung: Rung) => (rung.name === node.name ? worker.ring() : doorbells.ring(rung));
   const machine = describeMachine();
   const prober = createProber(options.probes ?? [], { log: log.child({ part: "probes" }) });
   const offer = () =>
@@ -132,24 +115,35 @@ export async function startHub(
     concurrency: SLOTS,
     ...(node.leaseMs && { leaseMs: node.leaseMs }),
     onStarted: (startMs) => metrics.start.observe({ node: node.name }, startMs / 1_000),
-    onSettled: () => placing.ring(),
+    onSettled: () => leading.ring(),
     ...traced,
   });
   const workflows = new Map(options.workflows.map((workflow) => [workflow.name, workflow]));
   const onJobsAdded = (pinnedTo: readonly string[] = []) => {
     // A call to the database earlier than the placing loop, for steps that are pinned.
-    for (const host of pinnedTo) doorbells.ringAgain(host);
-    placing.ring();
+    for (const host of new Set(pinnedTo)) doorbells.ringAgain(host);
+    leading.ring();
     // A step that is pinned to this node needs no placing.
     worker.ring();
   };
-  const timetable = createTimetable({
+  const leading = createLeadLoops({
     queue,
-    workflows,
-    log: log.child({ loop: "schedule" }),
-    defaultHost: options.defaultHost,
-    onStarted: () => onJobsAdded(),
-    onDecided: (slot) => metrics.slots.inc(slot),
+    leader: createLeader({
+      queue,
+      holder: `${node.name}/${randomUUID()}`,
+      log: log.child({ loop: "lead" }),
+    }),
+    dispatcher: createDispatcher({ queue, log, onOffered: ringNode, ...traced }),
+    timetable: createTimetable({
+      queue,
+      workflows,
+      log: log.child({ loop: "schedule" }),
+      defaultHost: options.defaultHost,
+      onStarted: () => onJobsAdded(),
+      onDecided: (slot) => metrics.slots.inc(slot),
+    }),
+    ringNode,
+    log,
   });
   // One part that cannot go on ends the others: half a hub would look like a whole one.
   const fault = new AbortController();
@@ -178,8 +172,11 @@ export async function startHub(
       setting: options.doorbell,
       ownAddress: async () => (await resolver?.self())?.ip,
       log,
-      onRing: () => {
-        placing.ring();
+      onRing(ringBack) {
+        // Agents that have settled have no bell to ring back; hubs have, and are not told what they
+        // just told: a ring is passed on once, and never to and fro.
+        if (ringBack) leading.look();
+        else leading.ring();
         worker.ring();
       },
       onOpen({ address, port }) {
@@ -189,67 +186,10 @@ export async function startHub(
     },
     { signal: stop },
   );
-  let busyUntil = 0;
-  let hasRung = true;
-  const place = async () => {
-    const offered = await dispatcher.place();
-    if (offered.size > 0) busyUntil = performance.now() + BUSY_FOR_MS;
-  };
-  // Somebody did something: a job that is pinned to its node may be due, and needs no placing.
-  const ringPinned = async () => {
-    if (hasRung) for (const due of await queue.listDoorbells()) ring(due);
-  };
-  let scheduleMs = 0;
-  const leadLoop = (
-    name: string,
-    round: (epoch: number) => Promise<void>,
-    pause: () => Promise<unknown>,
-  ) =>
-    repeat(
-      {
-        async round() {
-          const epoch = await leader.whenLeading();
-          if (epoch !== undefined) await round(epoch);
-        },
-        pause: async () => void (await pause()),
-      },
-      { signal: stop, log: log.child({ loop: name }) },
-    );
-  const leading = [
-    leader.keep({ signal: stop }),
-    leadLoop(
-      "place",
-      async () => void (await Promise.all([place(), ringPinned()])),
-      async () => {
-        const ms = performance.now() < busyUntil ? PLACE_BUSY_MS : PLACE_MS;
-        hasRung = await placing.wait(ms, stop);
-      },
-    ),
-    leadLoop(
-      "reap",
-      () => dispatcher.reap(),
-      () => reaping.wait(REAP_MS, stop),
-    ),
-    leadLoop(
-      "prune",
-      () => dispatcher.prune(),
-      () => pruning.wait(PRUNE_MS, stop),
-    ),
-    leadLoop(
-      "schedule",
-      async (epoch) => {
-        scheduleMs = await timetable.round(epoch);
-      },
-      () => scheduling.wait(scheduleMs, stop),
-    ),
-  ];
-  // Not when the worker is done too: its steps may go on for a while.
-  const resigned = Promise.allSettled(leading).then(() => leader.resign());
   const loops = [
     worker.run({ signal: stop }),
     prober.run({ onChange: () => worker.report(offer()), signal: stop }),
-    ...leading,
-    resigned,
+    ...leading.run({ signal: stop }),
   ];
   for (const loop of loops) loop.catch((error: unknown) => fault.abort(error));
   stop.addEventListener("abort", () => server.refuse(), { once: true });

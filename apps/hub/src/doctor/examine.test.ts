@@ -84,12 +84,16 @@ const facts = (rest: Partial<DoctorFacts> = {}): DoctorFacts => ({
   },
   migrations: ["0001"],
   tailnet: { isKnown: true, self: hub, peers: [peer()] },
-  rings: [{ node: "forge", port: 7_421, ring: { heard: true, ms: 2.4 } }],
+  rings: [{ node: "forge", port: 7_421, ring: { heard: true, ms: 2.4, aheadMs: 1 } }],
   ...rest,
 });
 
 const clock = (aheadMs: number, roundTripMs = 4) => ({
   database: { ...facts().database, aheadMs, roundTripMs },
+});
+/** A node that is so much ahead of the hub, beside a database that is 3 ms ahead. */
+const ring = (aheadMs: number | null, ms = 2.4) => ({
+  rings: [{ node: "forge", port: 7_421, ring: { heard: true as const, ms, aheadMs } }],
 });
 const silent = node({ online: false, lastSeenMs: 300_000 });
 const peers = (...machines: Peer[]) => ({
@@ -185,7 +189,7 @@ describe("examine", () => {
     },
     {
       title: "a clock that is far off",
-      given: clock(-90_000),
+      given: { ...clock(-90_000), ...ring(-90_001) },
       check: "clock",
       found: { status: "fail", findings: [{ evidence: expect.stringContaining("ahead of") }] },
     },
@@ -194,6 +198,39 @@ describe("examine", () => {
       given: clock(2_500, 4_000),
       check: "clock",
       found: { status: "ok" },
+    },
+    {
+      title: "a node's clock that is off",
+      given: ring(-9_000),
+      check: "clock",
+      found: {
+        status: "warn",
+        findings: [
+          {
+            subject: "forge",
+            evidence: "its clock is at least 9.0 s behind the database's",
+            fix: expect.stringContaining("of forge by NTP"),
+          },
+        ],
+      },
+    },
+    {
+      title: "that it is the hub's clock that is off, where the nodes' agree with the database's",
+      given: { ...clock(90_000), ...ring(90_001) },
+      check: "clock",
+      found: { status: "fail", findings: [{ subject: "hub" }] },
+    },
+    {
+      title: "a slow bell, which says little of its machine's clock",
+      given: ring(2_300, 700),
+      check: "clock",
+      found: { status: "ok" },
+    },
+    {
+      title: "no fault in an agent that does not tell its clock",
+      given: ring(null),
+      check: "clock",
+      found: { status: "ok", summary: "hub within 5 ms; not told by forge" },
     },
     {
       title: "a doorbell that nobody hears",

@@ -6,7 +6,13 @@ import { createLeader, type Leader } from "./leader.ts";
 
 const LEASE_MS = 6_000;
 const log = pino({ level: "silent" });
-const taken: Lead = { leading: true, holder: "me", epoch: 3, expiresInMs: LEASE_MS };
+const taken: Lead = {
+  leading: true,
+  holder: "me",
+  epoch: 3,
+  expiresInMs: LEASE_MS,
+  doorbell: null,
+};
 const away = new QueueUnavailableError("loom_lead", "network", "refused");
 
 beforeEach(() => void vi.useFakeTimers({ toFake: ["performance"] }));
@@ -53,6 +59,18 @@ describe("createLeader", () => {
     expect(await epochNow(leader)).toBe(3);
     pass(1);
     expect(await epochNow(leader)).toBeUndefined();
+  });
+
+  test("knows where the one that leads is rung, until it leads itself", async () => {
+    const doorbell = { name: "forge", tailnetAddress: "100.64.0.7", doorbellPort: 7_421 };
+    const { leader } = ask(
+      () => ({ ...taken, leading: false, expiresInMs: 0, doorbell }),
+      () => taken,
+    );
+    await setImmediate();
+    expect(leader.doorbell()).toEqual(doorbell);
+    expect(await leader.whenLeading()).toBe(3);
+    expect(leader.doorbell()).toBeUndefined();
   });
 
   test("counts the lease from before it asked: the answer may have taken long", async () => {

@@ -1,10 +1,12 @@
-import { type Queue, QueueUnavailableError } from "@loom/queue";
+import { type NodeDoorbell, type Queue, QueueUnavailableError } from "@loom/queue";
 import { createBell, type Log, repeat } from "@loom/worker";
 
 /** Whether this hub leads: does what one hub at a time should do. */
 export interface Leader {
   /** The epoch of this hub's lead, as soon as it has one; undefined when it is not kept any more. */
   whenLeading(): Promise<number | undefined>;
+  /** Of the node whose hub leads, as it was 2 s ago at most; undefined while this one leads. */
+  doorbell(): NodeDoorbell | undefined;
   /** Takes the lead when it is free, and keeps it, until the signal aborts. Once. */
   keep(options: { signal: AbortSignal }): Promise<void>;
   /** Gives the lead up, so that another hub need not wait for the lease to run out. */
@@ -37,6 +39,7 @@ export function createLeader({
   leaseMs?: number;
 }): Leader {
   let term: { epoch: number; until: number } | undefined;
+  let other: NodeDoorbell | undefined;
   let isOver = false;
   let pauseMs = ASK_MS;
   let news = Promise.withResolvers<void>();
@@ -49,6 +52,7 @@ export function createLeader({
     const askedAt = performance.now();
     const lead = await queue.lead(holder, leaseMs);
     pauseMs = lead.leading ? ASK_MS : Math.min(ASK_MS, lead.expiresInMs + 1);
+    other = lead.doorbell ?? undefined;
     const epoch = term?.epoch;
     term = lead.leading ? { epoch: lead.epoch, until: askedAt + leaseMs } : undefined;
     if (term && epoch !== term.epoch) {
@@ -67,6 +71,8 @@ export function createLeader({
       }
       return undefined;
     },
+
+    doorbell: () => other,
 
     async keep({ signal }) {
       const bell = createBell();
