@@ -5,30 +5,7 @@ import {
   createAsk,
   type HubClientOptions,
 } from "./request.ts";
-import type {
-  AddedJob,
-  AuditEntry,
-  Diagnosis,
-  Event,
-  Explanation,
-  Job,
-  JobExplanation,
-  JobSummary,
-  Log,
-  Mesh,
-  Node,
-  Page,
-  PlannedRun,
-  Run,
-  RunSummary,
-  Schedule,
-  ScheduleSlot,
-  Scope,
-  Session,
-  Strand,
-  StrandSummary,
-  Token,
-} from "./shapes.ts";
+import type * as Api from "./shapes.ts";
 
 export interface PageQuery {
   cursor?: string;
@@ -38,8 +15,8 @@ export interface PageQuery {
 
 export interface RunQuery extends PageQuery {
   workflow?: string;
-  status?: RunSummary["status"];
-  trigger?: RunSummary["trigger"];
+  status?: Api.RunSummary["status"];
+  trigger?: Api.RunSummary["trigger"];
   askedBy?: string;
   /** RFC 3339. */
   since?: string;
@@ -48,7 +25,7 @@ export interface RunQuery extends PageQuery {
 
 export interface JobQuery extends PageQuery {
   workflow?: string;
-  state?: JobSummary["state"];
+  state?: Api.JobSummary["state"];
   node?: string;
   runId?: string;
 }
@@ -105,55 +82,55 @@ export function createHubClient(options: HubClientOptions) {
     parts.map((part) => encodeURIComponent(part)).join("/");
 
   return {
-    listStrands: (call?: CallOptions) => read<{ data: StrandSummary[] }>("strands", {}, call),
+    listStrands: (call?: CallOptions) => read<{ data: Api.StrandSummary[] }>("strands", {}, call),
     getStrand: (workflow: string, call?: CallOptions) =>
-      read<Strand>(at("strands", workflow), {}, call),
+      read<Api.Strand>(at("strands", workflow), {}, call),
     startRun: (
       workflow: string,
       body: { input?: unknown; key?: string; allowUnsatisfiable?: boolean } = {},
       call?: ChangeOptions,
-    ) => change<PlannedRun>(at("strands", workflow, "run"), body, call),
+    ) => change<Api.PlannedRun>(at("strands", workflow, "run"), body, call),
     pauseStrand: (workflow: string, body: { note?: string } = {}, call?: ChangeOptions) =>
       change<void>(at("strands", workflow, "pause"), body, call),
     resumeStrand: (workflow: string, call?: ChangeOptions) =>
       change<void>(at("strands", workflow, "resume"), undefined, call),
 
     listRuns: (query: RunQuery = {}, call?: CallOptions) =>
-      read<Page<RunSummary>>("runs", query, call),
-    getRun: (id: string, call?: CallOptions) => read<Run>(at("runs", id), {}, call),
+      read<Api.Page<Api.RunSummary>>("runs", query, call),
+    getRun: (id: string, call?: CallOptions) => read<Api.Run>(at("runs", id), {}, call),
     cancelRun: (id: string, call?: ChangeOptions) =>
-      change<{ status: Run["status"] }>(at("runs", id, "cancel"), undefined, call),
+      change<{ status: Api.Run["status"] }>(at("runs", id, "cancel"), undefined, call),
     retryRun: (
       id: string,
       body: ({ mode?: "all" | "failed" } | { mode: "from"; step: string }) & {
         allowUnsatisfiable?: boolean;
       } = {},
       call?: ChangeOptions,
-    ) => change<PlannedRun>(at("runs", id, "retry"), body, call),
+    ) => change<Api.PlannedRun>(at("runs", id, "retry"), body, call),
     rerunRun: (
       id: string,
       body: { input?: unknown; allowUnsatisfiable?: boolean } = {},
       call?: ChangeOptions,
-    ) => change<PlannedRun>(at("runs", id, "rerun"), body, call),
+    ) => change<Api.PlannedRun>(at("runs", id, "rerun"), body, call),
 
     listJobs: (query: JobQuery = {}, call?: CallOptions) =>
-      read<Page<JobSummary>>("jobs", query, call),
-    getJob: (id: number, call?: CallOptions) => read<Job>(at("jobs", id), {}, call),
+      read<Api.Page<Api.JobSummary>>("jobs", query, call),
+    getJob: (id: number, call?: CallOptions) => read<Api.Job>(at("jobs", id), {}, call),
     /** Why it runs where it does, or does not run, as things are now. */
     explainJob: (id: number, query: { node?: string } = {}, call?: CallOptions) =>
-      read<JobExplanation>(at("jobs", id, "explain"), query, call),
+      read<Api.JobExplanation>(at("jobs", id, "explain"), query, call),
     /** Which node would take a step that requires this, and why no other. */
     async explain(body: {
       requires?: readonly string[];
       host?: string;
       prefers?: readonly { clause: string; weight: number }[];
     }) {
-      return (await (await ask("POST", "explain", { body })).json()) as Explanation;
+      return (await (await ask("POST", "explain", { body })).json()) as Api.Explanation;
     },
     addJobs: (
       jobs: readonly NewJob[],
       { allowUnsatisfiable, ...call }: ChangeOptions & { allowUnsatisfiable?: boolean } = {},
-    ) => change<{ jobs: AddedJob[] }>("jobs", { jobs, allowUnsatisfiable }, call),
+    ) => change<{ jobs: Api.AddedJob[] }>("jobs", { jobs, allowUnsatisfiable }, call),
     cancelJob: (id: number, call?: ChangeOptions) =>
       change<{ answer: "cancelled" | "requested" | "finished" }>(
         at("jobs", id, "cancel"),
@@ -163,10 +140,10 @@ export function createHubClient(options: HubClientOptions) {
     redriveJob: (id: number, call?: ChangeOptions) =>
       change<{ id: number }>(at("jobs", id, "redrive"), undefined, call),
     getJobLog: (id: number, query: { offset?: number; fence?: number } = {}, call?: CallOptions) =>
-      read<Log>(at("jobs", id, "logs"), query, call),
+      read<Api.Log>(at("jobs", id, "logs"), query, call),
 
-    listNodes: (call?: CallOptions) => read<{ data: Node[] }>("nodes", {}, call),
-    getNode: (name: string, call?: CallOptions) => read<Node>(at("nodes", name), {}, call),
+    listNodes: (call?: CallOptions) => read<{ data: Api.Node[] }>("nodes", {}, call),
+    getNode: (name: string, call?: CallOptions) => read<Api.Node>(at("nodes", name), {}, call),
     /** A pause ends by itself after `forMs`; a drain lets what runs go on for as long, and then stops it. */
     steerNode: (
       name: string,
@@ -175,58 +152,63 @@ export function createHubClient(options: HubClientOptions) {
       call?: ChangeOptions,
     ) => change<unknown>(at("nodes", name, verb), body, call),
 
-    listSchedules: (call?: CallOptions) => read<{ data: Schedule[] }>("schedules", {}, call),
-    getSchedule: (id: string, call?: CallOptions) => read<Schedule>(at("schedules", id), {}, call),
+    listSchedules: (call?: CallOptions) => read<{ data: Api.Schedule[] }>("schedules", {}, call),
+    getSchedule: (id: string, call?: CallOptions) =>
+      read<Api.Schedule>(at("schedules", id), {}, call),
     listScheduleSlots: (id: string, query: PageQuery = {}, call?: CallOptions) =>
-      read<Page<ScheduleSlot>>(at("schedules", id, "slots"), query, call),
+      read<Api.Page<Api.ScheduleSlot>>(at("schedules", id, "slots"), query, call),
     /** Also while it is paused, or another run goes on. */
     triggerSchedule: (
       id: string,
       body: { allowUnsatisfiable?: boolean } = {},
       call?: ChangeOptions,
-    ) => change<PlannedRun>(at("schedules", id, "trigger"), body, call),
+    ) => change<Api.PlannedRun>(at("schedules", id, "trigger"), body, call),
     pauseSchedule: (id: string, body: { note?: string } = {}, call?: ChangeOptions) =>
       change<void>(at("schedules", id, "pause"), body, call),
     resumeSchedule: (id: string, call?: ChangeOptions) =>
       change<void>(at("schedules", id, "resume"), undefined, call),
 
     /** `request.done` only for those who may operate. */
-    streamEvents: (stream: StreamOptions = {}): AsyncGenerator<StreamEvent<Event>, void> =>
+    streamEvents: (stream: StreamOptions = {}): AsyncGenerator<StreamEvent<Api.Event>, void> =>
       followStream(ask, "events", stream),
     /** Begins with `snapshot`, whose data is the run; ends when the run is finished. */
     streamRunEvents: (
       id: string,
       stream: StreamOptions = {},
-    ): AsyncGenerator<StreamEvent<Event | Run>, void> =>
+    ): AsyncGenerator<StreamEvent<Api.Event | Api.Run>, void> =>
       followStream(ask, at("runs", id, "events"), stream),
     /** Ends when the job is finished. */
     streamJobLog: (
       id: number,
       stream: StreamOptions = {},
-    ): AsyncGenerator<StreamEvent<Log>, void> =>
+    ): AsyncGenerator<StreamEvent<Api.Log>, void> =>
       followStream(ask, at("jobs", id, "logs", "stream"), stream),
 
-    getDoctor: (call?: CallOptions) => read<Diagnosis>("doctor", {}, call),
+    getDoctor: (call?: CallOptions) => read<Api.Diagnosis>("doctor", {}, call),
     /** Pinging takes up to 20 s. */
     getMesh: (query: { ping?: boolean } = {}, call?: CallOptions) =>
-      read<Mesh>("mesh", query, call),
+      read<Api.Mesh>("mesh", query, call),
 
     listAudit: (query: PageQuery = {}, call?: CallOptions) =>
-      read<Page<AuditEntry>>("audit", query, call),
-    listTokens: (call?: CallOptions) => read<{ data: Token[] }>("tokens", {}, call),
+      read<Api.Page<Api.AuditEntry>>("audit", query, call),
+    listTokens: (call?: CallOptions) => read<{ data: Api.Token[] }>("tokens", {}, call),
     /** Its secret is in this answer and nowhere else. */
-    async createToken(body: { name: string; scopes: readonly Scope[]; expiresInDays?: number }) {
+    async createToken(body: {
+      name: string;
+      scopes: readonly Api.Scope[];
+      expiresInDays?: number;
+    }) {
       const answer = await ask("POST", "tokens", { body });
-      return (await answer.json()) as Token & { token: string };
+      return (await answer.json()) as Api.Token & { token: string };
     },
     async revokeToken(id: string) {
-      return (await (await ask("DELETE", at("tokens", id))).json()) as Token;
+      return (await (await ask("DELETE", at("tokens", id))).json()) as Api.Token;
     },
 
-    getSession: (call?: CallOptions) => read<Session>("session", {}, call),
+    getSession: (call?: CallOptions) => read<Api.Session>("session", {}, call),
     /** Logs this browser in with the client's token. */
     async openSession() {
-      return (await (await ask("POST", "session")).json()) as Session;
+      return (await (await ask("POST", "session")).json()) as Api.Session;
     },
     async closeSession() {
       await ask("DELETE", "session");
@@ -236,11 +218,11 @@ export function createHubClient(options: HubClientOptions) {
 
 /** Everything of a list, page by page: `for await (const run of everyPage(hub.listRuns, { status: "failed" }))`. */
 export async function* everyPage<Item, Query extends PageQuery>(
-  list: (query: Query) => Promise<Page<Item>>,
+  list: (query: Query) => Promise<Api.Page<Item>>,
   query: Query,
 ): AsyncGenerator<Item, void> {
   for (let cursor: string | null | undefined; cursor !== null; ) {
-    const page: Page<Item> = await list(cursor === undefined ? query : { ...query, cursor });
+    const page: Api.Page<Item> = await list(cursor === undefined ? query : { ...query, cursor });
     yield* page.data;
     cursor = page.next;
   }
