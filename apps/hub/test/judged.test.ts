@@ -10,6 +10,11 @@ import { type Body, claim, runAll, sayHello, TOKEN, test, workflows } from "./fi
 const code = workflows.map(({ name, version }) => workflowCapability(name, version));
 const withGpu = { capabilities: ["has-gpu", ...code] };
 
+/** What tests need of a hub. */
+interface Hub {
+  request(path: string, init: RequestInit): Response | Promise<Response>;
+}
+
 /** Whatever starts something: where to post, and what. */
 const starts = ["run", "rerun", "retry", "jobs", "trigger"] as const;
 
@@ -61,6 +66,27 @@ describe("what starts something", () => {
     const { path, body } = asked[what];
     await call("POST", path, body, { traceparent });
     expect((await queue.listWaiting()).map((job) => job.traceparent)).toEqual([traceparent]);
+  });
+
+  test("is announced to the nodes that its first steps are pinned to", async ({ queue }) => {
+    const pinnedTo: unknown[] = [];
+    const hub: Hub = createHub({
+      queue,
+      workflows: new Map(workflows.map((workflow) => [workflow.name, workflow])),
+      log: pino({ level: "silent" }),
+      token: TOKEN,
+      onJobsAdded: (hosts) => pinnedTo.push(hosts),
+    });
+    const start = (path: string, body: unknown) =>
+      hub.request(`/api/loom${path}`, {
+        method: "POST",
+        headers: { authorization: `Bearer ${TOKEN}`, "content-type": "application/json" },
+        body: JSON.stringify(body),
+      });
+    await start("/strands/pinned/run", {});
+    await start("/strands/train/run", { input: { host: "forge" } });
+    await start("/jobs", { jobs: [{ workflow: "chain", step: "c", host: "forge" }] });
+    expect(pinnedTo).toEqual([["oracle"], [], ["forge"]]);
   });
 
   // The first request is done and its answer lost; nodes change; the second comes with the same key.
@@ -126,9 +152,7 @@ describe("what starts something", () => {
     "of two at once that judge otherwise starts one run",
     async ({ queue, loseGpu, asked }) => {
       await loseGpu();
-      const hubOver = (
-        over: Queue,
-      ): { request(path: string, init: RequestInit): Response | Promise<Response> } =>
+      const hubOver = (over: Queue): Hub =>
         createHub({
           queue: over,
           workflows: new Map(workflows.map((workflow) => [workflow.name, workflow])),
@@ -146,7 +170,7 @@ describe("what starts something", () => {
           method: "POST",
           headers: { authorization: `Bearer ${TOKEN}`, "idempotency-key": `k${round}` },
         };
-        const start = async (hub: typeof strict) => {
+        const start = async (hub: Hub) => {
           const answer = await hub.request(`/api/loom${asked.run.path}`, init);
           return { status: answer.status, body: (await answer.json()) as Body };
         };

@@ -1,13 +1,9 @@
 import { createRoute, z } from "@hono/zod-openapi";
 import { explainJob } from "../explain/explain-job.ts";
-import { allowUnsatisfiable, judgePlan } from "../explain/judge-plan.ts";
 import { createRouter, type RouteDeps } from "../hub-context.ts";
-import { answer, json } from "../json-content.ts";
-import { jsonValue } from "../json-value.ts";
+import { answer } from "../json-content.ts";
 import { actOnceFor, commonProblems, idempotencyHeaders, operation } from "../operation.ts";
-import { planJob } from "../plan-job.ts";
 import { ProblemError, problems } from "../problem.ts";
-import { storeJudged } from "../store-judged.ts";
 import { traceOf } from "../trace-requests.ts";
 import {
   jobParams,
@@ -18,13 +14,8 @@ import {
   toJobView,
 } from "../views/job.ts";
 import { jobExplanationView } from "../views/job-explanation.ts";
-import { logView, toLogPart } from "../views/log.ts";
 import { pageOf, pageQuery, readCursor, toPage } from "../views/page.ts";
-import { type StepVerdict, stepVerdictView } from "../views/verdict.ts";
 import { unknownNode } from "./nodes.ts";
-
-/** Of a log that one answer holds, as chunks of at most 256 KiB. */
-const CHUNKS = 16;
 
 const list = createRoute({
   ...operation("listJobs", "read"),
@@ -80,55 +71,6 @@ const explain = createRoute({
   },
 });
 
-const newJob = z.strictObject({
-  workflow: z.string().max(100),
-  step: z.string().max(100),
-  input: jsonValue.optional(),
-  key: z
-    .string()
-    .regex(/^\P{C}{1,300}$/u, "a key has 1 to 300 printable characters")
-    .optional()
-    .openapi({ description: "A workflow has one job of a key: asking again answers with it" }),
-  host: z
-    .string()
-    .regex(/^[a-z0-9][a-z0-9._-]{0,62}$/, "not the name of a node")
-    .optional()
-    .openapi({ description: "Pins it to a node" }),
-  priority: z.int().min(0).max(1_000).optional(),
-  delayMs: z.int().min(0).max(31_536_000_000).optional(),
-  startWithinMs: z.int().min(1).max(2_147_483_647).optional(),
-});
-
-const add = createRoute({
-  ...operation("addJobs", "run"),
-  method: "post",
-  path: "/",
-  summary: "Run steps of workflows on their own, without the others; all or none",
-  request: {
-    headers: idempotencyHeaders,
-    body: {
-      required: true,
-      ...json(z.strictObject({ jobs: z.array(newJob).min(1).max(1_000), allowUnsatisfiable })),
-    },
-  },
-  responses: {
-    202: answer(
-      "They are stored, in the same order",
-      z.object({
-        jobs: z.array(
-          z.object({
-            id: z.int(),
-            returned: z.enum(["created", "existing"]),
-            verdict: stepVerdictView,
-          }),
-        ),
-      }),
-    ),
-    ...commonProblems,
-    ...problems(400, 404, 413, 415, 422),
-  },
-});
-
 const cancel = createRoute({
   ...operation("cancelJob", "run"),
   method: "post",
@@ -158,36 +100,8 @@ const redrive = createRoute({
   },
 });
 
-const log = createRoute({
-  ...operation("getJobLog", "read"),
-  method: "get",
-  path: "/{id}/logs",
-  summary: "A job's output from a byte on",
-  request: {
-    params: jobParams,
-    query: z.object({
-      offset: z.coerce
-        .number()
-        .int()
-        .min(0)
-        .max(2_147_483_647)
-        .default(0)
-        .openapi({ type: "integer" }),
-      fence: z.coerce.number().int().min(0).max(2_147_483_647).optional().openapi({
-        type: "integer",
-        description: "The claim whose output to read; the newest where it is left out",
-      }),
-    }),
-  },
-  responses: {
-    200: answer("The output, up to 4 MiB of it", logView),
-    ...commonProblems,
-    ...problems(404, 422),
-  },
-});
-
-export function jobRoutes(deps: RouteDeps) {
-  const { queue, workflows, defaultHost, feed, onJobsAdded } = deps;
+/** Jobs that are there: steps of runs, and jobs of their own. */
+export function jobRoutes({ queue, feed, onJobsAdded }: RouteDeps) {
   const app = createRouter();
 
   app.openapi(list, async (c) => {
@@ -212,26 +126,6 @@ export function jobRoutes(deps: RouteDeps) {
     return c.json(explainJob(wait, nodes, node), 200);
   });
 
-  app.openapi(add, async (c) => {
-    const { jobs: asked, allowUnsatisfiable: isAllowed } = c.req.valid("json");
-    const jobs = asked.map((job) => ({
-      ...planJob(job, { workflows, defaultHost }),
-      ...traceOf(c),
-    }));
-    const { verdict, impossible, refusal } = await judgePlan(jobs, deps);
-    const existing = isAllowed ? [] : impossible;
-    const added = await storeJudged(c, { queue, existing, refusal }, (acting) =>
-      acting.enqueue(jobs),
-    );
-    onJobsAdded(jobs.flatMap(({ host }) => host ?? []));
-    c.set("made", { jobIds: added.map(({ id }) => id) });
-    const answered = added.map((job, index) => ({
-      ...job,
-      verdict: verdict.steps[index] as StepVerdict,
-    }));
-    return c.json({ jobs: answered }, 202);
-  });
-
   app.openapi(cancel, async (c) => {
     const { id } = c.req.valid("param");
     // One that is not there is no deed to write down.
@@ -253,18 +147,6 @@ export function jobRoutes(deps: RouteDeps) {
     if (typeof copy?.redrivenAs !== "number") throw nothingToRedrive(id);
     onJobsAdded();
     return c.json({ id: copy.redrivenAs }, 202);
-  });
-
-  app.openapi(log, async (c) => {
-    const { id } = c.req.valid("param");
-    const { offset, fence } = c.req.valid("query");
-    await queue.getJob(id);
-    const page = await queue.readLog(id, {
-      from: offset,
-      limit: CHUNKS,
-      ...(fence !== undefined && { fence }),
-    });
-    return c.json(toLogPart(page, offset), 200);
   });
 
   return app;

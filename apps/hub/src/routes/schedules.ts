@@ -4,13 +4,14 @@ import { allowUnsatisfiable } from "../explain/judge-plan.ts";
 import { findWorkflow } from "../find-workflow.ts";
 import { createRouter, type RouteDeps } from "../hub-context.ts";
 import { answer, json } from "../json-content.ts";
-import { actOnceFor, commonProblems, idempotencyHeaders, operation } from "../operation.ts";
+import { commonProblems, idempotencyHeaders, operation } from "../operation.ts";
 import { ProblemError, problems } from "../problem.ts";
 import { startJudged } from "../store-judged.ts";
 import { traceOf } from "../trace-requests.ts";
 import { pageOf, pageQuery, readCursor, toPage } from "../views/page.ts";
 import { scheduleView, slotView, toScheduleView, toSlotView } from "../views/schedule.ts";
 import { plannedRunView } from "../views/started.ts";
+import { pausePair } from "./pause-pair.ts";
 
 const params = z.object({ id: z.string() });
 
@@ -68,39 +69,6 @@ const trigger = createRoute({
   },
 });
 
-const pause = createRoute({
-  ...operation("pauseSchedule", "operate"),
-  method: "post",
-  path: "/{id}/pause",
-  summary: "Keep a schedule from starting runs; what runs goes on",
-  request: {
-    params,
-    headers: idempotencyHeaders,
-    body: {
-      required: false,
-      ...json(z.strictObject({ note: z.string().min(1).max(500).optional() })),
-    },
-  },
-  responses: {
-    204: { description: "It is paused" },
-    ...commonProblems,
-    ...problems(400, 404, 413, 415, 422),
-  },
-});
-
-const resume = createRoute({
-  ...operation("resumeSchedule", "operate"),
-  method: "post",
-  path: "/{id}/resume",
-  summary: "Let a paused schedule go on; what was due meanwhile is not made up for",
-  request: { params, headers: idempotencyHeaders },
-  responses: {
-    204: { description: "It is not paused" },
-    ...commonProblems,
-    ...problems(404, 422),
-  },
-});
-
 /** When workflows start by themselves. */
 export function scheduleRoutes(deps: RouteDeps) {
   const { queue, workflows, defaultHost } = deps;
@@ -144,20 +112,21 @@ export function scheduleRoutes(deps: RouteDeps) {
     });
   });
 
-  app.openapi(pause, async (c) => {
-    const { id } = c.req.valid("param");
-    const acting = await actOnceFor(c, queue);
-    if (!(await acting.pauseSchedule(id, c.req.valid("json").note)))
-      throw await unknownSchedule(id);
-    return c.body(null, 204);
-  });
-
-  app.openapi(resume, async (c) => {
-    const { id } = c.req.valid("param");
-    const acting = await actOnceFor(c, queue);
-    if (!(await acting.resumeSchedule(id))) throw await unknownSchedule(id);
-    return c.body(null, 204);
-  });
+  app.route(
+    "/",
+    pausePair(deps, {
+      noun: "Schedule",
+      parameter: "id",
+      pauses: "Keep a schedule from starting runs; what runs goes on",
+      resumes: "Let a paused schedule go on; what was due meanwhile is not made up for",
+      async pause(acting, id, note) {
+        if (!(await acting.pauseSchedule(id, note))) throw await unknownSchedule(id);
+      },
+      async resume(acting, id) {
+        if (!(await acting.resumeSchedule(id))) throw await unknownSchedule(id);
+      },
+    }),
+  );
 
   async function find(id: string) {
     const { now, schedules } = await queue.listSchedules();

@@ -6,12 +6,13 @@ import { findWorkflow } from "../find-workflow.ts";
 import { createRouter, type RouteDeps } from "../hub-context.ts";
 import { answer, json } from "../json-content.ts";
 import { jsonValue } from "../json-value.ts";
-import { actOnceFor, commonProblems, idempotencyHeaders, operation } from "../operation.ts";
+import { commonProblems, idempotencyHeaders, operation } from "../operation.ts";
 import { problems } from "../problem.ts";
 import { startJudged } from "../store-judged.ts";
 import { traceOf } from "../trace-requests.ts";
 import { plannedRunView } from "../views/started.ts";
 import { strandSummaryView, strandView, toStrandSummary, toStrandView } from "../views/strand.ts";
+import { pausePair } from "./pause-pair.ts";
 
 const params = z.object({ workflow: z.string() });
 
@@ -78,39 +79,6 @@ const run = createRoute({
   },
 });
 
-const pause = createRoute({
-  ...operation("pauseStrand", "operate"),
-  method: "post",
-  path: "/{workflow}/pause",
-  summary: "Keep a workflow's steps from being placed and claimed; what runs goes on",
-  request: {
-    params,
-    headers: idempotencyHeaders,
-    body: {
-      required: false,
-      ...json(z.strictObject({ note: z.string().min(1).max(500).optional() })),
-    },
-  },
-  responses: {
-    204: { description: "It is paused" },
-    ...commonProblems,
-    ...problems(400, 404, 413, 415, 422),
-  },
-});
-
-const resume = createRoute({
-  ...operation("resumeStrand", "operate"),
-  method: "post",
-  path: "/{workflow}/resume",
-  summary: "Let a paused workflow go on",
-  request: { params, headers: idempotencyHeaders },
-  responses: {
-    204: { description: "It is not paused" },
-    ...commonProblems,
-    ...problems(404, 422),
-  },
-});
-
 /** Workflows, in the interface also called strands. */
 export function strandRoutes(deps: RouteDeps) {
   const { queue, workflows, defaultHost, onJobsAdded } = deps;
@@ -147,18 +115,20 @@ export function strandRoutes(deps: RouteDeps) {
     });
   });
 
-  app.openapi(pause, async (c) => {
-    const { name } = findWorkflow(c.req.valid("param").workflow, workflows);
-    await (await actOnceFor(c, queue)).pauseWorkflow(name, c.req.valid("json").note);
-    return c.body(null, 204);
-  });
-
-  app.openapi(resume, async (c) => {
-    const { name } = findWorkflow(c.req.valid("param").workflow, workflows);
-    await (await actOnceFor(c, queue)).resumeWorkflow(name);
-    onJobsAdded();
-    return c.body(null, 204);
-  });
+  app.route(
+    "/",
+    pausePair(deps, {
+      noun: "Strand",
+      parameter: "workflow",
+      pauses: "Keep a workflow's steps from being placed and claimed; what runs goes on",
+      resumes: "Let a paused workflow go on",
+      pause: (acting, name, note) => acting.pauseWorkflow(findWorkflow(name, workflows).name, note),
+      async resume(acting, name) {
+        await acting.resumeWorkflow(findWorkflow(name, workflows).name);
+        onJobsAdded();
+      },
+    }),
+  );
 
   async function readPaused() {
     return new Map((await queue.listPaused()).map((paused) => [paused.workflow, paused]));
