@@ -190,7 +190,7 @@ describe("createHub", () => {
     { body: { key: "\ud800" }, path: "key" },
     { body: { key: "k".repeat(301) }, path: "key" },
     { body: { key: 7 }, path: "key" },
-    { body: { inputs: {} }, path: "" },
+    { body: { inputs: {} }, path: "body" },
   ])("names the field that is wrong in $body", async ({ body, path }) => {
     const answer = await hub().ask(RUN, json(JSON.stringify(body)));
     expect(answer.status).toBe(422);

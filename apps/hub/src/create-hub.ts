@@ -111,7 +111,9 @@ export function createHub(deps: HubDeps): OpenAPIHono<HubEnv> {
       status: 404,
       code: "NOT_FOUND",
       detail: `there is nothing at ${c.req.path}`,
-      hint: "the API is under /api/loom; /docs describes it",
+      hint: /.\/$/.test(c.req.path)
+        ? "leave out the slash at the end"
+        : "the API is under /api/loom; /docs describes it",
     }),
   );
   app.use(measureHttp(metrics));

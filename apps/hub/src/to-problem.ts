@@ -17,7 +17,11 @@ import { type Problem, ProblemError, respondProblem } from "./problem.ts";
 
 // What Hono refuses with; its sentence is the detail.
 const REFUSALS: Readonly<Record<number, Pick<Problem, "title" | "code" | "hint">>> = {
-  400: { title: "Malformed request", code: "MALFORMED_REQUEST" },
+  400: {
+    title: "Malformed request",
+    code: "MALFORMED_REQUEST",
+    hint: "send a body of JSON, or neither a body nor a content-type",
+  },
   413: { title: "Body too large", code: "BODY_TOO_LARGE" },
   415: {
     title: "Unsupported media type",
@@ -45,14 +49,16 @@ export function toProblem(error: unknown): Problem {
     return { title: "Unknown workflow", status: 404, code, detail, hint, suggestions };
   }
   if (error instanceof RunNotFoundError) {
-    return { title: "Run not found", status: 404, code: error.code, detail: error.message };
+    const hint = "GET /api/loom/runs lists those that are kept, which is 30 days from their end";
+    return { title: "Run not found", status: 404, code: error.code, detail: error.message, hint };
   }
   if (error instanceof NodeNotFoundError) {
     const hint = "GET /api/loom/nodes lists those that are known";
     return { title: "Node not found", status: 404, code: error.code, detail: error.message, hint };
   }
   if (error instanceof JobNotFoundError) {
-    return { title: "Job not found", status: 404, code: error.code, detail: error.message };
+    const hint = "GET /api/loom/jobs lists those that are kept, which is 30 days from their end";
+    return { title: "Job not found", status: 404, code: error.code, detail: error.message, hint };
   }
   if (error instanceof InvalidInputError) {
     const errors = error.issues.map(({ path, message }) => ({
@@ -60,13 +66,14 @@ export function toProblem(error: unknown): Problem {
       message,
     }));
     const detail = "the input does not fit the workflow";
-    return { title: "Invalid input", status: 422, code: error.code, detail, errors };
+    const hint = "GET /api/loom/strands/{workflow} has the schema of its input";
+    return { title: "Invalid input", status: 422, code: error.code, detail, hint, errors };
   }
   if (error instanceof PlanError) {
     return { title: "Not plannable", status: 422, code: error.code, detail: error.message };
   }
   if (error instanceof QueueRequestError) {
-    const { code, message: detail, hint } = error;
+    const { code, reason: detail, hint } = error;
     const status = QUEUE_STATUS[code] ?? 422;
     return { title: "Refused by the queue", status, code, detail, ...(hint && { hint }) };
   }

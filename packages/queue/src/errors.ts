@@ -55,6 +55,8 @@ export class QueueRequestError extends Error {
    */
   readonly code: string;
   readonly operation: string;
+  /** Why, for people, without the operation and the hint that the message has. */
+  readonly reason: string;
   readonly hint: string | undefined;
   constructor(
     operation: string,
@@ -63,6 +65,7 @@ export class QueueRequestError extends Error {
     super(`${operation}: ${message}${hint ? ` (${hint})` : ""}`);
     this.code = code;
     this.operation = operation;
+    this.reason = message;
     this.hint = hint;
   }
 }

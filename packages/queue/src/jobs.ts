@@ -6,6 +6,7 @@ import { type JobWait, jobWait } from "./job-wait.ts";
 import { type LogPage, logPage } from "./log-chunk.ts";
 import { type EnqueuedJob, enqueuedJob, type NewJob, toNewRow } from "./new-job.ts";
 import { row } from "./row.ts";
+import { toStorable } from "./storable-text.ts";
 
 const cancelAnswer = z.object({
   id: z.int(),
@@ -104,7 +105,8 @@ export const jobs = (call: Call, { notify }: CallOptions): Jobs => ({
     ),
 
   async pauseWorkflow(workflow, note) {
-    const args = { p_workflow: workflow, p_paused: true, p_note: note ?? null };
+    const kept = note === undefined ? null : toStorable(note);
+    const args = { p_workflow: workflow, p_paused: true, p_note: kept };
     await call("loom_pause_workflow", args, z.unknown());
   },
 

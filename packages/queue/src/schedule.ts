@@ -5,6 +5,7 @@ import type { PageOptions } from "./lists.ts";
 import { toPlannedRow } from "./planned-job.ts";
 import { instant, jsonText, row } from "./row.ts";
 import { type StartedRun, startedRun } from "./run.ts";
+import { toStorable } from "./storable-text.ts";
 
 /** Everything that can become of a due slot. */
 export const slotOutcomes = ["fired", "late", "merged", "skipped", "missed"] as const;
@@ -161,7 +162,8 @@ export interface Schedules {
 
 export function schedules(call: Call): Schedules {
   const setPaused = async (id: string, paused: boolean, note?: string) => {
-    const args = { p_schedule: id, p_paused: paused, p_note: note ?? null };
+    const kept = note === undefined ? null : toStorable(note);
+    const args = { p_schedule: id, p_paused: paused, p_note: kept };
     const answer = z.object({ paused: z.boolean() }).nullable();
     return (await call("loom_pause_schedule", args, answer)) !== null;
   };

@@ -48,6 +48,15 @@ describe("fromSqlState", () => {
     });
   });
 
+  test("says of a NUL that it is one", () => {
+    const message = "unsupported Unicode escape sequence";
+    const error = { code: "22P05", message, details: "\\u0000 cannot be converted to text." };
+    expect(fromSqlState("loom_f", error)).toMatchObject({
+      code: "INVALID_ARGUMENT",
+      reason: "\\u0000 cannot be converted to text.",
+    });
+  });
+
   test("does not take another server's details for a code", () => {
     const error = { code: "23514", message: "m", details: "Failing row contains (1, 2)." };
     expect(fromSqlState("loom_f", error)).toMatchObject({ code: "INVALID_ARGUMENT" });

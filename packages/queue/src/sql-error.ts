@@ -41,9 +41,11 @@ export function fromSqlState(operation: string, error: SqlError): Error | undefi
     return new QueueUnavailableError(operation, "server", `${code}: ${message}`, { cause: error });
   }
   if (REQUEST.test(code)) {
+    const isOurs = code.startsWith("PT4");
     return new QueueRequestError(operation, {
-      code: (code.startsWith("PT4") && details) || "INVALID_ARGUMENT",
-      message,
+      code: (isOurs && details) || "INVALID_ARGUMENT",
+      // Of text with a NUL, only the details say what is wrong with it.
+      message: code === "22P05" && details ? details : message,
       hint: hint ?? undefined,
     });
   }

@@ -12,7 +12,7 @@ const list = createRoute({
   method: "get",
   path: "/",
   summary: "What was changed, by whom and from where, newest first",
-  request: { query: z.object(pageQuery) },
+  request: { query: z.strictObject(pageQuery) },
   responses: {
     200: answer("A page of entries", pageOf(requestView)),
     ...commonProblems,

@@ -5,6 +5,7 @@ import { commonProblems, operation } from "../operation.ts";
 import { problems } from "../problem.ts";
 import { jobParams } from "../views/job.ts";
 import { logView, toLogPart } from "../views/log.ts";
+import { wholeNumber } from "../whole-number.ts";
 
 /** Of a log that one answer holds, as chunks of at most 256 KiB. */
 const CHUNKS = 16;
@@ -16,16 +17,9 @@ const log = createRoute({
   summary: "A job's output from a byte on",
   request: {
     params: jobParams,
-    query: z.object({
-      offset: z.coerce
-        .number()
-        .int()
-        .min(0)
-        .max(2_147_483_647)
-        .default(0)
-        .openapi({ type: "integer" }),
-      fence: z.coerce.number().int().min(0).max(2_147_483_647).optional().openapi({
-        type: "integer",
+    query: z.strictObject({
+      offset: wholeNumber({ min: 0, max: 2_147_483_647 }).default(0),
+      fence: wholeNumber({ min: 0, max: 2_147_483_647 }).optional().openapi({
         description: "The claim whose output to read; the newest where it is left out",
       }),
     }),

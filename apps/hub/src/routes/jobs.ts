@@ -23,7 +23,7 @@ const list = createRoute({
   path: "/",
   summary: "Jobs, newest first: steps of runs, and jobs of their own",
   request: {
-    query: z.object({
+    query: z.strictObject({
       workflow: z.string().max(100).optional(),
       state: jobState.optional(),
       node: z.string().max(63).optional(),
@@ -58,7 +58,7 @@ const explain = createRoute({
   summary: "Why a job runs where it does, or does not run, as things are now",
   request: {
     params: jobParams,
-    query: z.object({
+    query: z.strictObject({
       node: z.string().max(63).optional().openapi({
         description: "Report of this node alone: for more than 50 nodes, which are told in groups",
       }),

@@ -14,7 +14,7 @@ const get = createRoute({
   path: "/",
   summary: "The machines of the tailnet: the way to each, and how its agent is",
   request: {
-    query: z.object({
+    query: z.strictObject({
       ping: z.enum(["true", "false"]).default("false").openapi({
         description: "Also ping those that are up, at most 30: takes up to 20 s",
       }),

@@ -23,7 +23,7 @@ const list = createRoute({
   path: "/",
   summary: "Runs, newest first",
   request: {
-    query: z.object({
+    query: z.strictObject({
       workflow: z.string().max(100).optional(),
       status: runStatus.optional(),
       trigger: runTrigger.optional(),
@@ -70,14 +70,18 @@ const cancel = createRoute({
 });
 
 const retryRequest = z
-  .discriminatedUnion("mode", [
-    z.strictObject({ mode: z.enum(["all", "failed"]).optional(), allowUnsatisfiable }),
-    z.strictObject({
-      mode: z.literal("from"),
-      step: z.string().min(1).max(100),
-      allowUnsatisfiable,
-    }),
-  ])
+  .discriminatedUnion(
+    "mode",
+    [
+      z.strictObject({ mode: z.enum(["all", "failed"]).optional(), allowUnsatisfiable }),
+      z.strictObject({
+        mode: z.literal("from"),
+        step: z.string().min(1).max(100),
+        allowUnsatisfiable,
+      }),
+    ],
+    { error: ({ code }) => (code === "invalid_union" ? "is all, failed or from" : undefined) },
+  )
   .openapi({
     description:
       "`failed`, as where it is left out, takes over what succeeded; `from` repeats a step, what depends on it, and what did not succeed",

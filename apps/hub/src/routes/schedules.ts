@@ -44,7 +44,7 @@ const listSlots = createRoute({
   method: "get",
   path: "/{id}/slots",
   summary: "What became of each moment at which a schedule was due, newest first",
-  request: { params, query: z.object(pageQuery) },
+  request: { params, query: z.strictObject(pageQuery) },
   responses: {
     200: answer("A page of slots", pageOf(slotView)),
     ...commonProblems,

@@ -30,7 +30,11 @@ const create = createRoute({
       ...json(
         z.strictObject({
           name: z.string().regex(/^\P{C}{1,100}$/u, "a name has 1 to 100 printable characters"),
-          scopes: z.array(scope).min(1).max(4),
+          scopes: z
+            .array(scope)
+            .min(1)
+            .max(4)
+            .transform((given) => [...new Set(given)]),
           expiresInDays: z.int().min(1).max(3_650).optional(),
         }),
       ),

@@ -1,17 +1,15 @@
 import { z } from "@hono/zod-openapi";
 import { type Job, type JobSummary, jobStates } from "@loom/queue";
+import { wholeNumber } from "../whole-number.ts";
 import { withIsoDates } from "./iso-dates.ts";
 
 export const jobState = z.enum(jobStates);
 
 /** The id of a job, as a part of a path. */
 export const jobParams = z.object({
-  id: z.coerce
-    .number()
-    .int()
-    .min(1)
-    .max(Number.MAX_SAFE_INTEGER)
-    .openapi({ type: "integer", param: { name: "id", in: "path" } }),
+  id: wholeNumber({ min: 1, max: Number.MAX_SAFE_INTEGER }).openapi({
+    param: { name: "id", in: "path" },
+  }),
 });
 
 const instant = z.iso.datetime();

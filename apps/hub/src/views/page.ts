@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import { z } from "@hono/zod-openapi";
 import type { Context } from "hono";
 import { ProblemError } from "../problem.ts";
+import { wholeNumber } from "../whole-number.ts";
 
 /** A page of a list. */
 export const pageOf = <Item extends z.ZodType>(item: Item) =>
@@ -20,7 +21,7 @@ export const pageQuery = {
     .max(1_000)
     .optional()
     .openapi({ description: "`next` of the page before, asked for with the same filters" }),
-  limit: z.coerce.number().int().min(1).max(200).default(50).openapi({ type: "integer" }),
+  limit: wholeNumber({ min: 1, max: 200 }).default(50),
 };
 
 /** Of what a cursor is for: a list and its filters. */
