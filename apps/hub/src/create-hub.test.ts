@@ -417,6 +417,16 @@ describe("/healthz and /readyz", () => {
     expect(questions).toBe(2);
   });
 
+  test("answer soon also while the database is frozen", async () => {
+    vi.useFakeTimers({ toFake: ["performance", "setTimeout", "clearTimeout"] });
+    onTestFinished(() => void vi.useRealTimers());
+    const { app } = hub({ getRun: () => new Promise(() => {}) });
+    const answer = app.request("/readyz");
+    await vi.advanceTimersByTimeAsync(2_000);
+    expect((await answer).status).toBe(503);
+    expect(await (await answer).json()).toMatchObject({ code: "QUEUE_UNAVAILABLE" });
+  });
+
   test("tell a living process from one that can serve", async () => {
     const { app } = hub({
       getRun: async () => {

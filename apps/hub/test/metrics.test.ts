@@ -128,6 +128,21 @@ describe("GET /metrics", () => {
     await scraped('loom_http_request_seconds_count{method="other",route="none",status="405"} 1');
   });
 
+  test("tells that the database is frozen before whoever scrapes gives up", async ({ queue }) => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    onTestFinished(() => void vi.useRealTimers());
+    const asked = Promise.withResolvers<void>();
+    const frozen = () => {
+      asked.resolve();
+      return new Promise<never>(() => {});
+    };
+    const { scrape } = openHub({ ...queue, queueDepth: frozen, listNodes: frozen });
+    const scraped = scrape();
+    await asked.promise;
+    await vi.advanceTimersByTimeAsync(5_000);
+    expect((await scraped).text).toContain("loom_database_up 0\n");
+  });
+
   test("still tells of the hub while the database is away", async ({ queue }) => {
     const away = () => Promise.reject(new Error("away"));
     const { scrape } = openHub({ ...queue, queueDepth: away, listNodes: away });

@@ -88,8 +88,11 @@ async function main(): Promise<void> {
     aborted(stopping.signal),
   ]);
   if (ended) {
+    const kept = settings.supabase
+      ? "What was stored is in the Supabase project"
+      : `What was stored is kept in ${settings.dataDir}`;
     throw new Error(
-      `${ended.name} ended unexpectedly (${ended.signal ?? `code ${ended.code}`}); its last lines:\n${ended.log}`,
+      `${ended.name} ended unexpectedly (${ended.signal ?? `code ${ended.code}`}); its last lines:\n${ended.log}\n\n${kept}: npm start goes on with it.`,
     );
   }
 }

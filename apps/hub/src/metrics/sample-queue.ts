@@ -1,12 +1,19 @@
 import type { Queue } from "@loom/queue";
+import { answerWithin } from "../answer-within.ts";
 import type { Metrics } from "./metrics.ts";
+
+/** Prometheus gives a scrape up after 10 s, and would not hear that it is the database that is away. */
+const PATIENCE_MS = 5_000;
 
 /** Asks the database how things are, and sets the gauges that say so. */
 export async function sampleQueue(
   queue: Pick<Queue, "queueDepth" | "listNodes">,
   metrics: Metrics,
 ): Promise<void> {
-  const sampled = await Promise.all([queue.queueDepth(), queue.listNodes()]).catch(() => undefined);
+  const sampled = await answerWithin(
+    PATIENCE_MS,
+    Promise.all([queue.queueDepth(), queue.listNodes()]),
+  ).catch(() => undefined);
   // What is not there any more has no value; nor has anything while nobody knows.
   for (const gauge of [
     metrics.waitingJobs,

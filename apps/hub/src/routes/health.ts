@@ -1,15 +1,18 @@
 import { type Queue, RunNotFoundError } from "@loom/queue";
 import { Hono } from "hono";
+import { answerWithin } from "../answer-within.ts";
 import { respondProblem } from "../problem.ts";
 import { toProblem } from "../to-problem.ts";
 
 /** How long an answer of the database's holds for everyone who asks. */
 const READY_MS = 1_000;
+/** How long it may take: who probes gives up soon, and takes that for a process that hangs. */
+const PATIENCE_MS = 2_000;
 const NO_RUN = "00000000-0000-0000-0000-000000000000";
 
 /** `/healthz`: the process answers. `/readyz`: it can serve, because its database answers. */
 export function healthRoutes({ queue }: { queue: Queue }) {
-  const isReady = shareFor(READY_MS, () => askDatabase(queue));
+  const isReady = shareFor(READY_MS, () => answerWithin(PATIENCE_MS, askDatabase(queue)));
   return new Hono()
     .get("/healthz", (c) => c.json({ status: "ok" }))
     .get("/readyz", async (c) => {
