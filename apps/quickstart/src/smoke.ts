@@ -3,26 +3,29 @@ import { z } from "zod";
 import { table } from "./table.ts";
 
 const POLL_MS = 100;
+/** It takes a second or two. What takes longer waits for something: a node or the workflow may be paused. */
+const PATIENCE_MS = 30_000;
 
 const started = z.object({ runId: z.string() });
 const run = z.object({
   status: z.enum(["running", "succeeded", "failed", "cancelled"]),
   steps: z.array(
     z.object({
+      id: z.number(),
       step: z.string(),
       host: z.string().nullable(),
       state: z.string(),
       durationMs: z.number().nullable(),
-      waitingReason: z.object({ summary: z.string() }).nullable(),
-      error: z.unknown(),
     }),
   ),
 });
 
-/** A run as the hub's API tells it. */
-export type Run = z.output<typeof run>;
+const explanation = z.object({ summary: z.string() });
 
-/** Starts `cross-node-smoke` as any client would, and waits until it is finished. */
+/** A run as the hub's API tells it, and why what is not finished of it is not. */
+export type Run = z.output<typeof run> & { waiting: string[] };
+
+/** Starts `cross-node-smoke` as any client would, and waits until it is finished, or for half a minute. */
 export async function runSmoke(
   { url, token }: { url: string; token: string },
   { signal }: { signal: AbortSignal },
@@ -45,16 +48,23 @@ export async function runSmoke(
     // The agents may still be on their way.
     await call("/strands/cross-node-smoke/run", "POST", { allowUnsatisfiable: true }),
   );
+  const until = performance.now() + PATIENCE_MS;
   for (;;) {
     const current = run.parse(await call(`/runs/${runId}`, "GET"));
-    if (current.status !== "running") return current;
+    if (current.status !== "running") return { ...current, waiting: [] };
+    if (performance.now() > until) {
+      const open = current.steps.filter(({ state }) => state === "waiting" || state === "pending");
+      const explain = async ({ id, step }: (typeof open)[number]) =>
+        `${step} waits: ${explanation.parse(await call(`/jobs/${id}/explain`, "GET")).summary}`;
+      return { ...current, waiting: await Promise.all(open.map(explain)) };
+    }
     await sleep(POLL_MS, undefined, { signal });
   }
 }
 
-/** The step rows as a table. */
-export const describeRun = ({ steps }: Run): string =>
-  table([
+/** The step rows as a table, and below it what waits for what. */
+export const describeRun = ({ steps, waiting }: Run): string => {
+  const rows = table([
     ["STEP", "HOST", "STATE", "DURATION"],
     ...steps.map(({ step, host, state, durationMs }) => [
       step,
@@ -63,3 +73,5 @@ export const describeRun = ({ steps }: Run): string =>
       durationMs === null ? "-" : `${durationMs} ms`,
     ]),
   ]);
+  return [rows, ...waiting].join("\n");
+};
