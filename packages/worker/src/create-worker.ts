@@ -1,30 +1,20 @@
 import type { ClaimedJob } from "@loom/queue";
 import { workflowCapability } from "@loom/scheduler";
 import { onceAborted, within } from "./abort.ts";
-import { attempt } from "./attempt.ts";
 import { createBell } from "./bell.ts";
 import { replay } from "./deliver.ts";
 import { CancelledError, LeaseLostError, ShutdownError, SupersededError } from "./errors.ts";
 import { findStep } from "./find-step.ts";
+import { createHeldJobs, type HeldJob } from "./held-jobs.ts";
 import { createLeaseClock } from "./lease-clock.ts";
 import { pollDelayMs } from "./poll-delay.ts";
 import { repeat } from "./repeat.ts";
-import type { Progress } from "./run-step.ts";
 import { NodeSession } from "./session.ts";
 import { untraced } from "./tracing.ts";
 import type { Worker, WorkerOptions, WorkerStatus } from "./worker.ts";
 
 /** How long steps may take to end after the last abort, and their outcomes to be settled. */
 const LAST_WORDS_MS = 10_000;
-
-interface Held {
-  job: ClaimedJob;
-  startedAt: Date;
-  progress: Progress | null;
-  stop: AbortController;
-  /** Never fails. */
-  ended: Promise<void>;
-}
 
 /**
  * The loop that executes steps on a node.
@@ -68,8 +58,20 @@ export function createWorker(options: WorkerOptions): Worker {
   const session = new NodeSession(queue, { ...node, leaseMs, slots: concurrency });
   const bell = createBell();
   const giveUp = new AbortController();
-  // Not by job: a job that was lost or retried may come back before its old attempt ended.
-  const held = new Set<Held>();
+  const held = createHeldJobs({
+    queue,
+    runner,
+    journal,
+    revalidate,
+    node: options.node.name,
+    tracing,
+    onStarted,
+    onSettled,
+    onEnded: () => bell.ring(),
+    giveUp: giveUp.signal,
+    log,
+    wallClock,
+  });
   const clock = createLeaseClock({ leaseMs, wall: wallClock });
   let isStopping = false;
   let isDraining = false;
@@ -78,45 +80,14 @@ export function createWorker(options: WorkerOptions): Worker {
   let lastHeartbeatAt: Date | null = null;
   let inVain = 0;
 
-  function start(job: ClaimedJob): Held {
-    const stop = new AbortController();
-    const { id: jobId, fence, runId, workflow, step, attempt: number } = job;
-    const chosen =
-      isStopping || isDraining
-        ? { declined: `${node.name} takes no new jobs now` }
-        : findStep(job, node, workflows);
-    const entry: Held = {
-      job,
-      stop,
-      startedAt: new Date(wallClock()),
-      progress: null,
-      ended: Promise.resolve(),
-    };
-    held.add(entry);
-    entry.ended = attempt(job, chosen, {
-      queue,
-      runner,
-      journal,
-      revalidate,
-      node: node.name,
-      tracing,
-      onStarted,
-      onProgress(progress) {
-        entry.progress = progress;
-      },
-      signal: stop.signal,
-      giveUp: giveUp.signal,
-      onSettled,
-      log: log.child({ jobId, fence, runId, workflow, step, attempt: number }),
-    }).then(() => {
-      held.delete(entry);
-      bell.ring();
-    });
-    return entry;
+  function start(job: ClaimedJob): HeldJob {
+    const isTaken = !isStopping && !isDraining;
+    const declined = { declined: `${node.name} takes no new jobs now` };
+    return held.start(job, isTaken ? findStep(job, node, workflows) : declined);
   }
 
   function dropAll(reason: string): void {
-    for (const { job, stop } of held) stop.abort(new LeaseLostError(job.id, reason));
+    held.stopAll(({ id }) => new LeaseLostError(id, reason));
   }
 
   function onSessionLost(): void {
@@ -127,7 +98,7 @@ export function createWorker(options: WorkerOptions): Worker {
 
   async function beat(): Promise<void> {
     // Only what was held before the question can be missing in the answer.
-    const asked = [...held];
+    const asked = held.list();
     const askedAt = clock.now();
     const answer = await session.heartbeat();
     clock.confirm(askedAt);
@@ -158,7 +129,7 @@ export function createWorker(options: WorkerOptions): Worker {
   }
 
   /** Opens the session where needed and starts what it can claim. */
-  async function claimOnce(): Promise<Held[]> {
+  async function claimOnce(): Promise<HeldJob[]> {
     if (journal && !isReplayed) {
       await replay(journal, { queue, node: node.name, log });
       isReplayed = true;
@@ -195,7 +166,7 @@ export function createWorker(options: WorkerOptions): Worker {
 
     async drain() {
       isDraining = true;
-      while (isDraining && held.size > 0) await Promise.all([...held].map(({ ended }) => ended));
+      while (isDraining && held.size > 0) await held.ended();
     },
 
     resume() {
@@ -209,10 +180,7 @@ export function createWorker(options: WorkerOptions): Worker {
       nodeStatus,
       isDraining: isDraining || isStopping,
       lastHeartbeatAt,
-      jobs: [...held].map(({ job, startedAt, progress }) => {
-        const { id, fence, runId, workflow, step, attempt: number } = job;
-        return { id, fence, runId, workflow, step, attempt: number, startedAt, progress };
-      }),
+      jobs: held.describe(),
     }),
 
     async tick() {
@@ -249,9 +217,9 @@ export function createWorker(options: WorkerOptions): Worker {
       await onceAborted(claiming);
       isStopping = true;
       // A claim in flight may still bring jobs: they are given back, which takes a call each.
-      const drained = claims.then(() => Promise.all([...held].map(({ ended }) => ended)));
+      const drained = claims.then(() => held.ended());
       await within(graceMs, Promise.race([drained, onceAborted(abortSignal)]));
-      for (const { stop } of held) stop.abort(new ShutdownError());
+      held.stopAll(() => new ShutdownError());
       await within(LAST_WORDS_MS, drained);
       giveUp.abort();
       alive.abort();
