@@ -172,10 +172,10 @@ export async function startHub(
       setting: options.doorbell,
       ownAddress: async () => (await resolver?.self())?.ip,
       log,
-      onRing(ringBack) {
-        // Agents that have settled have no bell to ring back; hubs have, and are not told what they
-        // just told: a ring is passed on once, and never to and fro.
-        if (ringBack) leading.look();
+      onRing(from) {
+        // Hubs say where to ring back, agents that have settled do not. What a hub rang is not passed on
+        // to another, so that no ring goes to and fro between them.
+        if (from) leading.look();
         else leading.ring();
         worker.ring();
       },

@@ -95,6 +95,7 @@ const sensible = (runId: string): Record<string, readonly unknown[]> => ({
   p_request: [
     { who: "ada", action: "a" },
     { who: "ada", action: "a", key: "k", fingerprint: "f" },
+    { who: "ada", action: "a", existing: [0, 2] },
   ],
   p_retry_of: [null, runId],
   p_revision: [1, 2],
@@ -115,6 +116,7 @@ const sensible = (runId: string): Record<string, readonly unknown[]> => ({
   p_step: [null, "only"],
   p_tailnet_address: ["100.64.0.7"],
   p_token: [randomUUID()],
+  p_traceparent: [null, "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"],
   p_trigger: ["api"],
   p_until: [null, "2036-11-25T00:00:00Z"],
   p_version: ["1"],

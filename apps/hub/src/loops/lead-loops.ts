@@ -115,6 +115,7 @@ export function createLeadLoops({
           () => scheduling.wait(scheduleMs, signal),
         ),
       ];
+      // Not when the worker is done too: its steps may go on for a while.
       return [...loops, Promise.allSettled(loops).then(() => leader.resign())];
     },
   };
