@@ -119,12 +119,13 @@ export async function startHub(
     ...traced,
   });
   const workflows = new Map(options.workflows.map((workflow) => [workflow.name, workflow]));
-  const onJobsAdded = (pinnedTo: readonly string[] = []) => {
-    // A call to the database earlier than the placing loop, for steps that are pinned.
-    for (const host of new Set(pinnedTo)) doorbells.ringAgain(host);
+  const onJobsAdded = (pinnedTo: readonly string[] = [node.name]) => {
+    // What is pinned needs no placing: its node is rung a call to the database earlier than by the loop.
+    for (const host of new Set(pinnedTo)) {
+      if (host === node.name) worker.ring();
+      else doorbells.ringAgain(host);
+    }
     leading.ring();
-    // A step that is pinned to this node needs no placing.
-    worker.ring();
   };
   const leading = createLeadLoops({
     queue,
