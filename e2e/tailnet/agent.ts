@@ -1,24 +1,18 @@
-// Stands for an agent: answers `POST /bell` with 204 and nothing else, and prints who rang.
-import { createServer } from "node:http";
-import type { Socket } from "node:net";
+// An agent's doorbell, at its address in the tailnet: prints who rang, and who tailscaled says that is.
 import { localApiSource } from "@loom/tailscale-resolver";
+import { type BellAddress, openDoorbell } from "@loom/worker";
 
-const { port, socketPath } = JSON.parse(process.argv[2] ?? "") as {
-  port: number;
+const { address, port, socketPath } = JSON.parse(process.argv[2] ?? "") as BellAddress & {
   socketPath: string;
 };
 const daemon = localApiSource({ socketPath });
 
-async function printCaller({ remoteAddress = "", remotePort = 0 }: Socket): Promise<void> {
+async function printCaller(from: BellAddress | undefined): Promise<void> {
   const caller = await daemon
-    .whois({ address: remoteAddress, port: remotePort })
+    .whois(from ?? { address: "", port: 0 })
     .catch((error: { code?: string }) => ({ known: false, reason: error.code }));
-  console.log(JSON.stringify({ remoteAddress, caller }));
+  console.log(JSON.stringify({ from, caller }));
 }
 
-const server = createServer((request, response) => {
-  response.writeHead(request.method === "POST" && request.url === "/bell" ? 204 : 404).end();
-  void printCaller(request.socket);
-});
-// Every address of both families: an IPv4 caller then appears mapped into IPv6.
-server.listen(port, "::", () => console.log("listening"));
+await openDoorbell({ address, port, onRing: (from) => void printCaller(from) });
+console.log("listening");

@@ -1,6 +1,6 @@
 import type { NodeDoorbell } from "@loom/queue";
 import type { Resolver } from "@loom/tailscale-resolver";
-import { type Log, type Ringer, ringDoorbell } from "@loom/worker";
+import { type BellRoute, type Log, type Ringer, ringDoorbell } from "@loom/worker";
 import { isLoopback } from "./loopback.ts";
 
 /** A node that may have a doorbell. */
@@ -31,7 +31,8 @@ export type RingTry =
  * hear it looks by itself.
  *
  * An address of the tailnet is rung only when tailscaled says that it is in force and that the
- * kernel leads there: otherwise the ring would leave by the default route, to a stranger.
+ * kernel leads there, and from this machine's own address in it: otherwise the ring would leave by the
+ * default route, to a stranger.
  *
  * @param deps.ringBack - The port of one's own doorbell, as it is now, for `tryRing`; a ringer has its own.
  * @param deps.resolver - Without one, only nodes of this machine are rung.
@@ -49,17 +50,21 @@ export function createDoorbells({
 }): Doorbells {
   const known = new Map<string, Rung>();
 
-  async function addressOf({ name, tailnetAddress }: Rung): Promise<string | undefined> {
-    if (tailnetAddress !== null && isLoopback(tailnetAddress)) return tailnetAddress;
+  async function routeTo(node: Rung): Promise<BellRoute | undefined> {
+    const { name, tailnetAddress, doorbellPort: port } = node;
+    if (port === null) return undefined;
+    if (tailnetAddress !== null && isLoopback(tailnetAddress)) {
+      return { address: tailnetAddress, port };
+    }
     // A node may be called otherwise than its machine: its own word for the address comes first.
     const found = await resolver?.resolve(tailnetAddress ?? name);
-    return found?.via === "direct" ? found.ip : undefined;
+    if (found?.via !== "direct") return undefined;
+    return { address: found.ip, port, from: found.localAddress };
   }
 
   async function ringOne(node: Rung): Promise<void> {
-    if (node.doorbellPort === null) return;
-    const address = await addressOf(node);
-    if (address !== undefined) ringer.ring({ address, port: node.doorbellPort });
+    const bell = await routeTo(node);
+    if (bell !== undefined) ringer.ring(bell);
   }
 
   function ring(node: Rung): void {
@@ -77,13 +82,12 @@ export function createDoorbells({
     },
     async tryRing(node) {
       try {
-        const address = await addressOf(node);
-        if (address === undefined || node.doorbellPort === null) {
+        const bell = await routeTo(node);
+        if (bell === undefined) {
           return { heard: false, reason: "the tailnet vouches for no address of it" };
         }
         const startedAt = Date.now();
         const start = performance.now();
-        const bell = { address, port: node.doorbellPort };
         const { clockMs } = await ringDoorbell(bell, { ringBack: ringBack() });
         const ms = performance.now() - start;
         // It is read somewhere on the way: in the middle, within half of the time it took.

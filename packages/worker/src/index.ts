@@ -1,6 +1,6 @@
 export { type Bell, createBell } from "./bell.ts";
 export { createWorker } from "./create-worker.ts";
-export type { BellAddress } from "./doorbell/bell-address.ts";
+export type { BellAddress, BellRoute } from "./doorbell/bell-address.ts";
 export { createRinger, type Ringer, type RingerOptions } from "./doorbell/create-ringer.ts";
 export { type KeptDoorbell, keepDoorbell } from "./doorbell/keep-doorbell.ts";
 export { type Doorbell, type DoorbellOptions, openDoorbell } from "./doorbell/open-doorbell.ts";

@@ -5,6 +5,12 @@ export interface BellAddress {
   port: number;
 }
 
+/** A doorbell, and how to get there. */
+export interface BellRoute extends BellAddress {
+  /** One's own address to ring from: without the way that leads from there, nobody is rung, and no stranger. */
+  from?: string | undefined;
+}
+
 /** What a ring is: a request that says nothing, except perhaps where to ring back. */
 export const BELL_PATH = "/bell";
 

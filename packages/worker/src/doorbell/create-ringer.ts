@@ -1,5 +1,5 @@
 import type { Log } from "../log.ts";
-import type { BellAddress } from "./bell-address.ts";
+import type { BellRoute } from "./bell-address.ts";
 import { ringDoorbell } from "./ring-doorbell.ts";
 
 const FIRST_SILENCE_MS = 5_000;
@@ -26,7 +26,7 @@ export interface Ringer {
    * Rings a doorbell and waits for nothing. A ring that is asked for while one is under way
    * comes after it: what there was to say may be newer than what the other has looked at.
    */
-  ring(bell: BellAddress): void;
+  ring(bell: BellRoute): void;
 }
 
 interface State {
@@ -49,7 +49,7 @@ export function createRinger({
   // Only bells that are being rung or did not answer: the others need no memory.
   const states = new Map<string, State>();
 
-  async function ringWhileWanted(bell: BellAddress, key: string, state: State): Promise<void> {
+  async function ringWhileWanted(bell: BellRoute, key: string, state: State): Promise<void> {
     state.isRinging = true;
     while (state.isWanted) {
       state.isWanted = false;

@@ -1,5 +1,5 @@
 import { type IncomingMessage, request } from "node:http";
-import { BELL_PATH, type BellAddress, CLOCK_HEADER, RING_BACK_HEADER } from "./bell-address.ts";
+import { BELL_PATH, type BellRoute, CLOCK_HEADER, RING_BACK_HEADER } from "./bell-address.ts";
 import { isNeighbour } from "./neighbour.ts";
 
 /** A bell that has not answered by then is one that nobody hears. */
@@ -22,7 +22,7 @@ export interface RingAnswer {
  *   the tailnet nor loopback: what a node says of itself must not lead anywhere else.
  */
 export function ringDoorbell(
-  { address, port }: BellAddress,
+  { address, port, from }: BellRoute,
   { ringBack }: { ringBack?: number | undefined } = {},
 ): Promise<RingAnswer> {
   if (!isNeighbour(address)) {
@@ -35,6 +35,7 @@ export function ringDoorbell(
       path: BELL_PATH,
       method: "POST",
       agent: false,
+      ...(from !== undefined && { localAddress: from }),
       headers: { "content-length": 0, ...(ringBack && { [RING_BACK_HEADER]: ringBack }) },
       signal: AbortSignal.timeout(TIMEOUT_MS),
     });
