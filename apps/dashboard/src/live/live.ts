@@ -8,9 +8,9 @@ import { type ConnectionState, openConnection } from "./connection.ts";
 
 /** How often what no event tells is read again: heartbeats, reasons, other hubs' changes. */
 const READ_EVERY_MS = 10_000;
-/** And while something waits: why it does is not an event. */
+/** And while something waits: of its reason an event tells the code, and only when that changes. */
 const READ_WAITING_MS = 2_000;
-/** An event of something unknown: what it is, is read once for all that come close together. */
+/** What an event does not tell is read once for all that come close together. */
 const READ_SOON_MS = 300;
 /** How long an event takes to get here, at most, as long as none has. */
 const MAX_DELAY_MS = 1_000;
@@ -151,9 +151,11 @@ export function createLive({ onLoggedOut }: { onLoggedOut: () => void }): Live {
   };
 }
 
-/** Whether an event is of something whose name and needs are not known yet. */
+/** Whether an event tells less than is shown of what it is about: names, needs, reasons. */
 const isNews = ({ type, jobId }: Event, mesh: Mesh): boolean =>
-  type === "node.hello" || (jobId !== null && mesh.jobs.get(jobId)?.step === null);
+  type === "node.hello" ||
+  type === "job.waiting" ||
+  (jobId !== null && mesh.jobs.get(jobId)?.step === null);
 
 async function readEverything(at: number): Promise<Reading> {
   const unfinished = ["running", "pending", "waiting", "blocked"] as const;

@@ -11,6 +11,9 @@ export interface MeshNode {
   readonly slots: number;
   readonly capabilities: readonly string[];
   readonly isHub: boolean;
+  /** The newest event that told of it, and when, in ms since the epoch; 0 for what was read. */
+  readonly seq: number;
+  readonly at: number;
 }
 
 /** A step that is not finished, or was a moment ago. */

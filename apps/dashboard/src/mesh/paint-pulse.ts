@@ -17,6 +17,7 @@ const DURATIONS: Partial<Record<PulseKind, number>> = {
   stop: 900,
   join: 1_200,
   leave: 2_400,
+  hold: 1_200,
   lost: 1_200,
 };
 
@@ -56,6 +57,8 @@ export function paintPulse(
       paintCross(context, place, radius, share);
       break;
     case "start":
+    case "hold":
+    case "wait":
       paintWave(context, place, radius - 12, share, -1);
       break;
     default:
@@ -66,7 +69,7 @@ export function paintPulse(
 
 function colourOf({ kind, runId }: Pulse, ink: Ink): string {
   if (kind === "failure") return ink.failed;
-  if (kind === "lost" || kind === "leave") return ink.lost;
+  if (kind === "lost" || kind === "leave" || kind === "hold" || kind === "wait") return ink.lost;
   if (kind === "success" || kind === "join") return ink.succeeded;
   return runId === null ? ink.text : (ink.strands[strandOf(runId)] ?? ink.text);
 }

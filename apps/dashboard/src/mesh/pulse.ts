@@ -12,7 +12,9 @@ export type PulseKind =
   | "back"
   | "stop"
   | "join"
-  | "leave";
+  | "leave"
+  | "hold"
+  | "wait";
 
 /** One recorded event, seen on the map. */
 export interface Pulse {
@@ -72,8 +74,14 @@ export function pulseOf(before: Mesh, event: Event): Pulse | undefined {
       return travel("failure", null, null);
     case "job.cancelled":
       return travel("stop", job?.node ?? null, job?.node ?? null);
+    case "job.waiting":
+      return travel("wait", null, null);
     case "node.hello":
+    case "node.resumed":
       return here("join");
+    case "node.paused":
+    case "node.draining":
+      return here("hold");
     case "node.dead":
       return here("leave");
     default:

@@ -28,7 +28,9 @@ export function readMesh({ at, nodes, runs, jobs }: Reading, before: Mesh): Mesh
     .filter(({ id, status }) => status === "running" || before.runs.has(id))
     .map((run) => toMeshRun(run, before.runs.get(run.id), at));
   return {
-    nodes: new Map(nodes.map((node) => [node.name, toMeshNode(node)])),
+    nodes: new Map(
+      nodes.map((node) => [node.name, toMeshNode(node, before.nodes.get(node.name), at)]),
+    ),
     runs: new Map([...keptRuns, ...shownRuns].map((run) => [run.id, run])),
     jobs: new Map(
       [...keptJobs, ...jobs.map((job) => toMeshJob(job, before.jobs.get(job.id), at))].map(
@@ -38,14 +40,20 @@ export function readMesh({ at, nodes, runs, jobs }: Reading, before: Mesh): Mesh
   };
 }
 
-const toMeshNode = ({ name, online, status, slots, capabilities }: Node): MeshNode => ({
-  name,
-  online,
-  status,
-  slots,
-  capabilities,
-  isHub: capabilities.includes("loom-hub"),
-});
+function toMeshNode(node: Node, before: MeshNode | undefined, at: number): MeshNode {
+  // What was told while the reading was under way is newer than what it read.
+  const { online, status } = before !== undefined && before.at > at ? before : node;
+  return {
+    name: node.name,
+    online,
+    status,
+    slots: node.slots,
+    capabilities: node.capabilities,
+    isHub: node.capabilities.includes("loom-hub"),
+    seq: before?.seq ?? 0,
+    at: before?.at ?? 0,
+  };
+}
 
 function toMeshRun(run: RunSummary, before: MeshRun | undefined, at: number): MeshRun {
   const isOver = before !== undefined && before.finishedAt !== null;

@@ -7,14 +7,15 @@ import { pulseOf } from "./pulse.ts";
 import { type Reading, readMesh } from "./read-mesh.ts";
 import { createRecorder } from "./recorder.ts";
 import { reduce } from "./reduce.ts";
+import { sayEvent } from "./say-event.ts";
 
 /** What `e2e/recordings/main.ts` recorded of a hub and its agents. */
-function recorded(name: string): { reading: Reading; events: Event[] } {
+function recorded(name: string): { reading: Reading; events: Event[]; after: Reading } {
   const file = new URL(`./recordings/${name}.json`, import.meta.url);
   return JSON.parse(readFileSync(file, "utf8"));
 }
 
-const names = ["smoke", "waiting", "node-loss"] as const;
+const names = ["smoke", "waiting", "steering", "node-loss"] as const;
 const fold = (mesh: Mesh, events: readonly Event[]): Mesh => events.reduce(reduce, mesh);
 const begin = ({ reading }: { reading: Reading }): Mesh => readMesh(reading, emptyMesh);
 
@@ -81,9 +82,47 @@ test("a step that waits is on no node, until it is cancelled", () => {
   expect(story(recorded("waiting"))).toEqual([
     "run.started: running",
     "job.created: waiting",
+    "job.waiting: waiting; wait knot>knot",
     expect.stringMatching(/^job.cancelled: cancelled; stop /),
     "run.finished: cancelled",
   ]);
+});
+
+test("a node that is steered is so at once, and what waits for it says why", () => {
+  const recording = recorded("steering");
+  let mesh = begin(recording);
+  const seen = recording.events.flatMap((event) => {
+    mesh = reduce(mesh, event);
+    const said = sayEvent(event, mesh);
+    const reason = mesh.jobs.get(event.jobId ?? 0)?.reason;
+    const status = event.type.startsWith("node.") ? mesh.nodes.get("pop-os")?.status : undefined;
+    return said ? [[said, status ?? reason ?? ""]] : [];
+  });
+  expect(seen.slice(0, 7)).toEqual([
+    ["needs-laser paused", ""],
+    ["pop-os is paused: a new disk", "paused"],
+    ["needs-gpu started", ""],
+    [
+      "a step of needs-gpu waits: the nodes that could run it are paused or draining",
+      "the nodes that could run it are paused or draining",
+    ],
+    ["pop-os drains", "draining"],
+    ["needs-laser goes on", ""],
+    ["pop-os takes work again", "active"],
+  ]);
+  expect(story(recording).filter((line) => line.startsWith("node."))).toEqual([
+    "node.paused: pop-os; hold pop-os>pop-os",
+    "node.draining: pop-os; hold pop-os>pop-os",
+    "node.resumed: pop-os; join pop-os>pop-os",
+  ]);
+});
+
+test("a reading that was under way when a node was steered does not undo it", () => {
+  const recording = recorded("steering");
+  const mesh = fold(begin(recording), recording.events.slice(0, 2));
+  expect(readMesh(recording.reading, mesh).nodes.get("pop-os")?.status).toBe("paused");
+  const later = { ...recording.reading, at: recording.after.at };
+  expect(readMesh(later, mesh).nodes.get("pop-os")?.status).toBe("active");
 });
 
 test("events that are told twice change nothing", () => {

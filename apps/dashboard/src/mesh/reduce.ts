@@ -4,23 +4,33 @@ import {
   type JobState,
   type Mesh,
   type MeshJob,
+  type MeshNode,
   type MeshRun,
   type RunStatus,
 } from "./mesh.ts";
+import { sayReason } from "./say-reason.ts";
 
 /** How long what is finished is still shown, by the events' own clock. */
 export const GHOST_MS = 30_000;
 
+/** How a node is after an event of it. */
+const CONDITIONS: Partial<Record<Event["type"], Partial<Pick<MeshNode, "online" | "status">>>> = {
+  "node.hello": { online: true },
+  "node.dead": { online: false },
+  "node.paused": { status: "paused" },
+  "node.draining": { status: "draining" },
+  "node.resumed": { status: "active" },
+};
+
 /**
  * The mesh after an event. Reads no clock and changes nothing that it is given.
  *
- * An event that is older than what is known of its job changes nothing: those of different
+ * An event that is older than what is known of its job or node changes nothing: those of different
  * transactions may be told in another order than they happened in.
  */
 export function reduce(mesh: Mesh, event: Event): Mesh {
-  if (event.type === "node.hello" || event.type === "node.dead") {
-    return reduceNode(mesh, event.node, event.type === "node.hello");
-  }
+  const condition = CONDITIONS[event.type];
+  if (condition) return reduceNode(mesh, event, condition);
   if (event.type === "run.started") return reduceRun(mesh, event, "running");
   if (event.type === "run.finished") {
     return reduceRun(forget(mesh, Date.parse(event.at)), event, event.state as RunStatus);
@@ -30,12 +40,28 @@ export function reduce(mesh: Mesh, event: Event): Mesh {
   return event.type === "job.claimed" ? { ...next, runs: walk(next.runs, event) } : next;
 }
 
-function reduceNode(mesh: Mesh, name: string | null, online: boolean): Mesh {
+function reduceNode(
+  mesh: Mesh,
+  { node: name, seq, at }: Event,
+  condition: Partial<Pick<MeshNode, "online" | "status">>,
+): Mesh {
   if (name === null) return mesh;
-  const known = mesh.nodes.get(name);
-  const unknown = { name, status: "active", slots: 1, capabilities: [], isHub: false } as const;
-  return { ...mesh, nodes: withEntry(mesh.nodes, name, { ...(known ?? unknown), online }) };
+  const known = mesh.nodes.get(name) ?? unknownNode(name);
+  if (known.seq >= seq) return mesh;
+  const node = { ...known, ...condition, seq, at: Date.parse(at) };
+  return { ...mesh, nodes: withEntry(mesh.nodes, name, node) };
 }
+
+const unknownNode = (name: string): MeshNode => ({
+  name,
+  online: false,
+  status: "active",
+  slots: 1,
+  capabilities: [],
+  isHub: false,
+  seq: 0,
+  at: 0,
+});
 
 function reduceRun(mesh: Mesh, { runId, at, detail }: Event, status: RunStatus): Mesh {
   if (runId === null) return mesh;
@@ -70,11 +96,17 @@ function reduceJob(mesh: Mesh, event: Event, id: number): Mesh {
     node: nodeAfter(event, state, known),
     seq,
     at: Date.parse(event.at),
-    reason: state === "waiting" && known?.state === "waiting" ? known.reason : null,
+    reason: state === "waiting" ? reasonAfter(event, known) : null,
     requires: known?.requires ?? [],
   };
   const jobs = withEntry(mesh.jobs, id, job);
   return { ...mesh, jobs };
+}
+
+/** The event has the code; what it is in this case is read a moment later. */
+function reasonAfter({ type, detail }: Event, known: MeshJob | undefined): string | null {
+  if (type === "job.waiting" && detail !== null) return sayReason(detail);
+  return known?.state === "waiting" ? known.reason : null;
 }
 
 /** A job that waits has no node; one that is finished keeps the one where it ran. */

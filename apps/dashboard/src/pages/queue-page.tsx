@@ -18,7 +18,7 @@ export function QueuePage() {
   const waiting = useHub(
     "waiting",
     (call) => hub.listJobs({ state: "waiting", limit: 200 }, call),
-    ({ type }) => type.startsWith("job.") || type.startsWith("node."),
+    ({ type }) => /^(job|node|workflow)\./.test(type),
   );
   return (
     <>

@@ -14,7 +14,7 @@ export function SchedulesPage() {
   const schedules = useHub(
     "schedules",
     (call) => hub.listSchedules(call),
-    ({ type }) => type.startsWith("run."),
+    ({ type }) => type.startsWith("run.") || type.startsWith("schedule."),
   );
   const missing = (
     <Notice title="This hub does not offer schedules">
