@@ -66,6 +66,14 @@ try {
       await take("loom");
       for (const [name, address, heading] of [
         ["queue", "/queue", "need"],
+        ["explain", "/explain?what=workflow&workflow=cut-sign", "cut-sign"],
+        [
+          "explain-typed",
+          "/explain?what=requirements&requires=has-gpu%0Adisk.free-gb>=1",
+          "requires",
+        ],
+        ["mesh", "/mesh", "Agents"],
+        ["doctor", "/doctor", "capabilities"],
         ["run", `/runs/${train}`, "nightly-train"],
         ["runs", "/runs", "Runs"],
         ["nodes", "/nodes", "Nodes"],

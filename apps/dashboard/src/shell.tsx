@@ -1,7 +1,12 @@
 import { useEffect, useState } from "react";
+import { DoctorSign } from "./doctor/doctor-sign.tsx";
+import { type Examined, useDoctor } from "./doctor/use-doctor.ts";
 import { ConnectionSign } from "./live/connection-sign.tsx";
 import { useLive, useLiveState } from "./live/live-context.tsx";
+import { DoctorPage } from "./pages/doctor-page.tsx";
+import { ExplainPage } from "./pages/explain-page.tsx";
 import { LoomPage } from "./pages/loom-page.tsx";
+import { MeshPage } from "./pages/mesh-page.tsx";
 import { NodePage } from "./pages/node-page.tsx";
 import { NodesPage } from "./pages/nodes-page.tsx";
 import { QueuePage } from "./pages/queue-page.tsx";
@@ -14,6 +19,7 @@ import { WorkflowsPage } from "./pages/workflows-page.tsx";
 import { Notice } from "./parts/notice.tsx";
 import { Link, navigate, useAddress } from "./router.tsx";
 import { ThemeSwitch } from "./theme-switch.tsx";
+import type { Asked } from "./use-hub.ts";
 import { Wordmark } from "./wordmark.tsx";
 
 /** Every page of the menu: its address, its name, and the key that opens it after `g`. */
@@ -28,7 +34,20 @@ const MENU = [
   { href: "/workflows", name: "Workflows", key: "w", icon: "M4 4h6v6H4zM14 14h6v6h-6zM7 10v7h7" },
   { href: "/nodes", name: "Nodes", key: "n", icon: "M3 5h18v6H3zM3 14h18v6H3zM7 8h.01M7 17h.01" },
   { href: "/queue", name: "Queue", key: "q", icon: "M12 3a9 9 0 1 0 9 9M12 7v5l3 3" },
+  {
+    href: "/explain",
+    name: "Explain",
+    key: "x",
+    icon: "M9 9a3 3 0 1 1 4.5 2.6Q12 12.500 12 14M12 18h.01M3 12a9 9 0 1 0 18 0 9 9 0 0 0-18 0",
+  },
   { href: "/schedules", name: "Schedules", key: "s", icon: "M4 6h16v14H4zM4 10h16M8 3v4M16 3v4" },
+  {
+    href: "/mesh",
+    name: "Mesh",
+    key: "m",
+    icon: "M5 6a2 2 0 1 0 .01 0M19 6a2 2 0 1 0 .01 0M12 18a2 2 0 1 0 .01 0M7 8h10M6 10l5 8M18 10l-5 8",
+  },
+  { href: "/doctor", name: "Doctor", key: "d", icon: "M3 12h4l2-6 4 12 2-6h6" },
   {
     href: "/settings",
     name: "Settings",
@@ -40,11 +59,14 @@ const MENU = [
 /** The frame around every page. */
 export function Shell() {
   const { path } = useAddress();
+  const doctor = useDoctor();
   useShortcuts();
   const section = path[0] ?? "";
   useEffect(() => {
     const item = MENU.find(({ href }) => href === `/${section}`);
     document.title = item && section !== "" ? `${item.name} · Loom` : "Loom";
+    // On a narrow screen the menu is longer than what is seen of it.
+    document.querySelector(".menu [aria-current]")?.scrollIntoView({ block: "nearest" });
   }, [section]);
 
   return (
@@ -56,6 +78,7 @@ export function Shell() {
         <Link href="/" className="brand" aria-label="Loom, the map">
           <Wordmark />
         </Link>
+        <DoctorSign examined={doctor.data} />
         <ConnectionSign />
         <ThemeSwitch />
       </header>
@@ -75,13 +98,13 @@ export function Shell() {
         ))}
       </nav>
       <main id="page" tabIndex={-1}>
-        <Page path={path} />
+        <Page path={path} doctor={doctor} />
       </main>
     </div>
   );
 }
 
-function Page({ path }: { path: readonly string[] }) {
+function Page({ path, doctor }: { path: readonly string[]; doctor: Asked<Examined> }) {
   const [section, name] = path;
   if (path.length > 2) return <NoSuchPage />;
   switch (section) {
@@ -95,6 +118,12 @@ function Page({ path }: { path: readonly string[] }) {
       return name === undefined ? <NodesPage /> : <NodePage key={name} name={name} />;
     case "queue":
       return <QueuePage />;
+    case "explain":
+      return <ExplainPage />;
+    case "mesh":
+      return <MeshPage />;
+    case "doctor":
+      return <DoctorPage doctor={doctor} />;
     case "schedules":
       return <SchedulesPage />;
     case "settings":

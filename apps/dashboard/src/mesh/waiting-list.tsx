@@ -21,7 +21,9 @@ export function WaitingList({ mesh }: { mesh: Mesh }) {
               <b>{jobs.length}</b> {jobs.length === 1 ? "step" : "steps"}
             </Link>{" "}
             <Tags tags={requires} />
-            <p>{reason}</p>
+            <p>
+              {reason} {jobs[0] && <Link href={`/explain?job=${jobs[0].id}`}>Explain</Link>}
+            </p>
           </li>
         ))}
       </ul>

@@ -22,7 +22,10 @@ export function NodesPage() {
   );
   return (
     <>
-      <h1>Nodes</h1>
+      <div className="row spread">
+        <h1>Nodes</h1>
+        <Link href="/mesh">The ways between them</Link>
+      </div>
       <Answer asked={nodes}>
         {({ data }) =>
           data.length === 0 ? (

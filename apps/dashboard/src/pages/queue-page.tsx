@@ -7,7 +7,6 @@ import { StrandMark, shortId } from "../parts/strand-mark.tsx";
 import { Tags } from "../parts/tags.tsx";
 import { Ago, Took } from "../parts/time.tsx";
 import { Link, to } from "../router.tsx";
-import { Verdicts } from "../run/run-placement.tsx";
 import { useMay } from "../session-context.tsx";
 import { useHub } from "../use-hub.ts";
 
@@ -63,12 +62,11 @@ function Group({ group, onChange }: { group: WaitingGroup<JobSummary>; onChange:
       <p className="muted">
         The oldest has waited for <Took from={oldest} until={null} />.
       </p>
-      <details>
-        <summary>What each node says</summary>
-        <Verdicts
-          placement={(first?.waitingReason ?? {}) as Parameters<typeof Verdicts>[0]["placement"]}
-        />
-      </details>
+      {first && (
+        <p>
+          <Link href={`/explain?job=${first.id}`}>What each node says</Link>
+        </p>
+      )}
       <ul className="queue-jobs">
         {group.jobs.slice(0, SHOWN).map((job) => (
           <li key={job.id} className="row">

@@ -46,6 +46,9 @@ function OneWorkflow({ strand, onChange }: { strand: Strand; onChange: () => voi
           version <code>{strand.version.slice(0, 12)}</code>
         </span>
         <Link href={`/runs?workflow=${encodeURIComponent(strand.name)}`}>its runs</Link>
+        <Link href={`/explain?what=workflow&workflow=${encodeURIComponent(strand.name)}`}>
+          which nodes could run it
+        </Link>
       </p>
       {strand.paused && (
         <div className="cause cause-waiting">

@@ -11,6 +11,15 @@ const MARKS: Readonly<Record<string, string>> = {
   offline: "○",
   paused: "‖",
   draining: "▽",
+  eligible: "✓",
+  ineligible: "✕",
+  version: "≠",
+  excluded: "✕",
+  limited: "▤",
+  full: "◉",
+  ok: "✓",
+  warn: "!",
+  fail: "✕",
 };
 
 /** A state as mark, word and colour: never as colour alone. */

@@ -1,4 +1,5 @@
 import type { Run } from "@loom/hub/client";
+import { Link } from "../router.tsx";
 import { sayError } from "./say-error.ts";
 
 /** What a person asks first: why it failed, or why it does not go on. */
@@ -17,7 +18,8 @@ export function RunCause({ run }: { run: Run }) {
   return (
     <div className="cause cause-waiting">
       <b>{first.step}</b> waits for a node: {first.waitingReason?.summary ?? "it is being placed"}.
-      {waiting.length > 1 && ` So do ${waiting.length - 1} more.`}
+      {waiting.length > 1 && ` So do ${waiting.length - 1} more.`}{" "}
+      <Link href={`/explain?job=${first.id}`}>Explain</Link>
     </div>
   );
 }

@@ -1,4 +1,5 @@
 import type { Run } from "@loom/hub/client";
+import { JobExplained } from "../explain/job-explained.tsx";
 import { hub } from "../hub.ts";
 import { Answer } from "../parts/notice.tsx";
 import { Rows } from "../parts/rows.tsx";
@@ -13,12 +14,21 @@ interface Placement {
   rejected?: { node: string; failures: { reason: string }[] }[];
 }
 
-/** Why each step runs where it runs: what was chosen, and what spoke against every other node. */
+const WITHOUT_NODE: ReadonlySet<string> = new Set(["blocked", "waiting", "pending"]);
+
+/**
+ * Why each step runs where it runs: what was chosen, and what spoke against every other node. Of a step that
+ * has none yet, what speaks against each as it is now.
+ */
 export function RunPlacement({ run }: { run: Run }) {
   return run.steps.map((step) => (
     <section key={step.id} className="card placement">
       <h2>{step.step}</h2>
-      <StepPlacement id={step.id} />
+      {WITHOUT_NODE.has(step.state) ? (
+        <JobExplained id={step.id} />
+      ) : (
+        <StepPlacement id={step.id} />
+      )}
     </section>
   ));
 }
@@ -31,7 +41,7 @@ function StepPlacement({ id }: { id: number }) {
   );
   return (
     <Answer asked={job}>
-      {({ requires, placement, waitingReason, hostPinned, targetHost, ranOn }) => (
+      {({ requires, placement, hostPinned, targetHost, ranOn }) => (
         <>
           <p>
             Needs <Tags tags={requires} none="nothing in particular" />
@@ -41,7 +51,7 @@ function StepPlacement({ id }: { id: number }) {
               Pinned to <b>{targetHost ?? ranOn}</b>: no other node was asked.
             </p>
           ) : (
-            <Verdicts placement={(placement ?? waitingReason ?? {}) as Placement} />
+            <Verdicts placement={(placement ?? {}) as Placement} />
           )}
         </>
       )}
@@ -50,7 +60,7 @@ function StepPlacement({ id }: { id: number }) {
 }
 
 /** A table of nodes and what was said of each. */
-export function Verdicts({
+function Verdicts({
   placement: { node, summary, eligible = [], rejected = [] },
 }: {
   placement: Placement;
