@@ -3,7 +3,7 @@ import { buildDashboard } from "@loom/dashboard/build";
 import type { Browser, BrowserContext, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { browserPath, openBrowser } from "./support/browser.ts";
-import { logIn, wavesAround } from "./support/dashboard.ts";
+import { logIn, paintedPixels, wavesAround } from "./support/dashboard.ts";
 import { type System, startSystem } from "./support/system.ts";
 
 const AXE = readFileSync(new URL(import.meta.resolve("axe-core/axe.min.js")), "utf8");
@@ -192,7 +192,23 @@ describe.skipIf(!canRun)("the dashboard, in a browser (Chromium, or CHROMIUM_BIN
   test("goes back through what happened, and returns to now", async () => {
     await page.getByRole("slider", { name: "Moment" }).focus();
     await page.keyboard.press("Home");
-    await page.getByText("2 of 2 nodes online").waitFor();
+    await page.getByText("1 of 2 nodes online").waitFor();
+    await page.getByRole("button", { name: "Back to now" }).click();
+    await page.getByText("3 of 3 nodes online").waitFor();
+  });
+
+  test("goes back also to what happened before it was opened, which is not taken for now", async () => {
+    await page.goto(system.url);
+    await page.getByText("3 of 3 nodes online").waitFor();
+    expect(await paintedPixels(page)).toBe(0);
+    await page.getByRole("slider", { name: "Moment" }).focus();
+    await page.keyboard.press("Home");
+    await page.getByText("1 of 3 nodes online").waitFor();
+    const waves = wavesAround(page, ["oracle", "pop-os"]);
+    await page.getByLabel("Speed").selectOption("4");
+    expect(await waves).toEqual(["oracle", "pop-os"]);
+    await page.getByText("2 of 3 nodes online").waitFor();
+    await page.getByText("oracle → pop-os → oracle").waitFor();
     await page.getByRole("button", { name: "Back to now" }).click();
     await page.getByText("3 of 3 nodes online").waitFor();
   });

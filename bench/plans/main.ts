@@ -45,6 +45,7 @@ const calls: Record<string, (queue: Queue, round: number) => Promise<unknown>> =
         .map(({ id }) => ({ job: id, node: `node-${round}`, placement: {} })),
       refusals: [],
     }),
+  "Where the last second begins (`loom_find_event_cursor`)": (to) => to.findEventCursor(1_000),
   "Reaping (`loom_reap`)": (to) => to.reap(),
 };
 

@@ -21,6 +21,14 @@ export async function wavesAround(page: Page, nodes: readonly string[]): Promise
   return nodes.filter((node) => (seen as string[]).includes(node));
 }
 
+/** How much of the pulses' canvas is not empty at this moment. */
+export const paintedPixels = async (page: Page): Promise<unknown> =>
+  page.evaluate(`(() => {
+    const canvas = document.querySelector(".stage .pulses");
+    const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+    return data.filter((value, index) => index % 4 === 3 && value > 0).length;
+  })()`);
+
 /** Runs in the page. */
 const watch = `(nodes) => new Promise((resolve) => {
   const canvas = document.querySelector(".stage .pulses");

@@ -112,6 +112,31 @@ describe("a run's events", () => {
 });
 
 describe("everything that happens", () => {
+  test("begins a while ago where it is asked to, says when it is now, and goes on", async ({
+    served,
+    queue,
+    database,
+  }) => {
+    for (const name of ["long ago", "lately"]) await queue.pauseWorkflow(name);
+    await database.sql`
+      update public.loom_events set at = at - interval '20 minutes' where detail = 'long ago'`;
+    const stream = await served.open("/events?pastMs=900000");
+    const past = await stream.until("now");
+    expect(past).toMatchObject([{ data: { detail: "lately" } }, { event: "now" }]);
+    await queue.pauseWorkflow("later");
+    const later = await stream.next();
+    expect(later).toMatchObject({ data: { detail: "later" } });
+
+    // Who comes again is told what it missed, and then that it is now.
+    const again = await served.open("/events?pastMs=900000", {
+      "last-event-id": past[0]?.id ?? "",
+    });
+    expect(await again.until("now")).toEqual([later, expect.objectContaining({ event: "now" })]);
+    for (const pastMs of ["-1", "3600001", "soon"]) {
+      expect((await served.open(`/events?pastMs=${pastMs}`)).answer.status).toBe(422);
+    }
+  });
+
   test("is told to two hundred at once by one reader", { timeout: 60_000 }, async ({
     served,
     queue,

@@ -77,6 +77,16 @@ export interface Events {
    * @see sql/read_events.sql
    */
   readEvents(options?: { after?: string | null; limit?: number }): Promise<EventPage>;
+
+  /**
+   * Finds the cursor behind which the events of the last `agoMs` are, by their own time, and not more of
+   * them than `limit`. Around the beginning a few may be a little older, or missing.
+   *
+   * @param agoMs - 0 to 3 600 000.
+   * @param options.limit - 1 to 20 000, the default.
+   * @see sql/find_event_cursor.sql
+   */
+  findEventCursor(agoMs: number, options?: { limit?: number }): Promise<string>;
 }
 
 export const events = (call: Call): Events => ({
@@ -86,4 +96,9 @@ export const events = (call: Call): Events => ({
       { p_after: after, p_limit: limit },
       z.object({ events: z.array(row(queueEvent)), cursor: z.string().nullable() }),
     ),
+
+  async findEventCursor(agoMs, { limit = 20_000 } = {}) {
+    const args = { p_ago_ms: agoMs, p_limit: limit };
+    return (await call("loom_find_event_cursor", args, z.object({ cursor: z.string() }))).cursor;
+  },
 });

@@ -48,6 +48,7 @@ describe("the schema", () => {
       "loom_describe_database",
       "loom_enqueue_jobs",
       "loom_expire_jobs",
+      "loom_find_event_cursor",
       "loom_find_token",
       "loom_get_job",
       "loom_get_run",

@@ -50,6 +50,7 @@ const sensible = (runId: string): Record<string, readonly unknown[]> => ({
   "loom_list_slots p_after": [null, "2026-11-25T00:00:00Z"],
   "loom_list_runs p_after": [null, `1764110000000000.${runId}`],
   p_agent_version: ["1"],
+  p_ago_ms: [0, 900_000],
   p_args: [{ p_run: runId }, { p_jobs: [1] }, { p_workflow: "w", p_paused: true }],
   p_asked_by: [null, "ada"],
   p_capabilities: [["docker"], []],

@@ -9,9 +9,14 @@ const RETRY_MS = 3_000;
 export interface ConnectionOptions {
   url: string;
   onState: (state: ConnectionState) => void;
-  onEvent: (event: Event) => void;
-  /** The stream begins here, anew or after a gap: what was known may be wrong. */
-  onBegin: () => void;
+  /** A stream begins, with what happened before it. */
+  onStart: () => void;
+  /** `isPast` until `onNow`; also of what happened while the stream was broken. */
+  onEvent: (event: Event, isPast: boolean) => void;
+  /** What follows happens as it is told. */
+  onNow: () => void;
+  /** There is a gap in what was told: what is known may be wrong. */
+  onGap: () => void;
 }
 
 /**
@@ -20,19 +25,28 @@ export interface ConnectionOptions {
  *
  * @returns what closes it.
  */
-export function openConnection({ url, onState, onEvent, onBegin }: ConnectionOptions): () => void {
+export function openConnection({
+  url,
+  onState,
+  onStart,
+  onEvent,
+  onNow,
+  onGap,
+}: ConnectionOptions): () => void {
   let source: EventSource | undefined;
   let timer: ReturnType<typeof setTimeout> | undefined;
 
   const open = () => {
     const current = new EventSource(url);
     source = current;
-    let hasBegun = false;
+    let hasStarted = false;
+    let isPast = true;
     current.onopen = () => {
+      isPast = true;
       onState("live");
       // After a break the stream goes on where it was.
-      if (!hasBegun) onBegin();
-      hasBegun = true;
+      if (!hasStarted) onStart();
+      hasStarted = true;
     };
     current.onerror = () => {
       if (current.readyState !== EventSource.CLOSED) return onState("reconnecting");
@@ -40,9 +54,13 @@ export function openConnection({ url, onState, onEvent, onBegin }: ConnectionOpt
       onState("refused");
       timer = setTimeout(open, RETRY_MS);
     };
-    current.addEventListener("reset", onBegin);
+    current.addEventListener("reset", onGap);
+    current.addEventListener("now", () => {
+      isPast = false;
+      onNow();
+    });
     for (const type of eventTypes) {
-      current.addEventListener(type, ({ data }) => onEvent(JSON.parse(data) as Event));
+      current.addEventListener(type, ({ data }) => onEvent(JSON.parse(data) as Event, isPast));
     }
   };
 

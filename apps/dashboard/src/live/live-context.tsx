@@ -1,7 +1,5 @@
-import type { Event } from "@loom/hub/client";
 import { createContext, useContext, useEffect, useRef, useSyncExternalStore } from "react";
-import type { Mesh } from "../mesh/mesh.ts";
-import type { Live, LiveState } from "./live.ts";
+import type { EventListener, Live, LiveState } from "./live.ts";
 
 const LiveContext = createContext<Live | undefined>(undefined);
 export const LiveProvider = LiveContext.Provider;
@@ -18,9 +16,9 @@ export function useLiveState(): LiveState {
 }
 
 /** Calls for every event; the newest function that was given. */
-export function useEvents(onEvent: (event: Event, before: Mesh) => void): void {
+export function useEvents(onEvent: EventListener): void {
   const live = useLive();
   const newest = useRef(onEvent);
   newest.current = onEvent;
-  useEffect(() => live.onEvent((event, before) => newest.current(event, before)), [live]);
+  useEffect(() => live.onEvent((...told) => newest.current(...told)), [live]);
 }

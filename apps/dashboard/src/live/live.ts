@@ -3,7 +3,7 @@ import { everyPage } from "@loom/hub/client";
 import { hub, isLoggedOut } from "../hub.ts";
 import type { Mesh } from "../mesh/mesh.ts";
 import type { Reading } from "../mesh/read-mesh.ts";
-import { createRecorder, type Recorder } from "../mesh/recorder.ts";
+import { createRecorder, REPLAY_MS, type Recorder } from "../mesh/recorder.ts";
 import { type ConnectionState, openConnection } from "./connection.ts";
 
 /** How often what no event tells is read again: heartbeats, reasons, other hubs' changes. */
@@ -30,12 +30,15 @@ export interface LiveState {
   heardAt: number;
 }
 
+export type EventListener = (event: Event, before: Mesh, isPast: boolean) => void;
+
 /** The one connection of this page, and what is known by it. */
 export interface Live {
   readonly state: LiveState;
   readonly recorder: Recorder;
   subscribe(onChange: () => void): () => void;
-  onEvent(listener: (event: Event, before: Mesh) => void): () => void;
+  /** `isPast`: it happened before the stream was open, or while it was broken. */
+  onEvent(listener: EventListener): () => void;
   pause(): void;
   resume(): void;
   close(): void;
@@ -44,7 +47,7 @@ export interface Live {
 export function createLive({ onLoggedOut }: { onLoggedOut: () => void }): Live {
   const recorder = createRecorder();
   const changeListeners = new Set<() => void>();
-  const eventListeners = new Set<(event: Event, before: Mesh) => void>();
+  const eventListeners = new Set<EventListener>();
   let state: LiveState = {
     connection: "connecting",
     mesh: recorder.mesh,
@@ -68,9 +71,9 @@ export function createLive({ onLoggedOut }: { onLoggedOut: () => void }): Live {
     }, TELL_MS);
   }
 
-  function take(event: Event): void {
+  function take(event: Event, isPast: boolean): void {
     const before = recorder.mesh;
-    for (const listener of eventListeners) listener(event, before);
+    for (const listener of eventListeners) listener(event, before, isPast);
     recorder.addEvent(event);
     const now = Date.now();
     // An event comes some time after it happened, never before: the least delay tells most.
@@ -105,14 +108,30 @@ export function createLive({ onLoggedOut }: { onLoggedOut: () => void }): Live {
   }
 
   function open(): void {
+    /** What happened before the page was there, until all of it has come. */
+    let past: Event[] | undefined;
     close = openConnection({
-      url: "/api/loom/events",
+      url: `/api/loom/events?pastMs=${REPLAY_MS}`,
       onState: (connection) => {
         set({ connection });
         if (connection === "refused") read();
       },
-      onEvent: take,
-      onBegin: () => readIn(0),
+      onStart() {
+        past = [];
+        recorder.restart();
+        readIn(0);
+      },
+      onEvent(event, isPast) {
+        if (past) past.push(event);
+        else take(event, isPast);
+      },
+      onNow() {
+        if (!past) return;
+        recorder.addPast(past);
+        past = undefined;
+        set({ mesh: recorder.mesh });
+      },
+      onGap: () => readIn(0),
     });
   }
 

@@ -55,7 +55,7 @@ function toMeshNode(node: Node, before: MeshNode | undefined, at: number): MeshN
   };
 }
 
-function toMeshRun(run: RunSummary, before: MeshRun | undefined, at: number): MeshRun {
+export function toMeshRun(run: RunSummary, before: MeshRun | undefined, at: number): MeshRun {
   const isOver = before !== undefined && before.finishedAt !== null;
   return {
     id: run.id,

@@ -1,21 +1,13 @@
-import { readFileSync } from "node:fs";
 import type { Event } from "@loom/hub/client";
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { emptyMesh, type Mesh } from "./mesh.ts";
 import { pulseOf } from "./pulse.ts";
 import { type Reading, readMesh } from "./read-mesh.ts";
-import { createRecorder } from "./recorder.ts";
+import { recorded, recordings } from "./recordings/recorded.ts";
 import { reduce } from "./reduce.ts";
 import { sayEvent } from "./say-event.ts";
 
-/** What `e2e/recordings/main.ts` recorded of a hub and its agents. */
-function recorded(name: string): { reading: Reading; events: Event[]; after: Reading } {
-  const file = new URL(`./recordings/${name}.json`, import.meta.url);
-  return JSON.parse(readFileSync(file, "utf8"));
-}
-
-const names = ["smoke", "waiting", "steering", "node-loss"] as const;
 const fold = (mesh: Mesh, events: readonly Event[]): Mesh => events.reduce(reduce, mesh);
 const begin = ({ reading }: { reading: Reading }): Mesh => readMesh(reading, emptyMesh);
 
@@ -127,7 +119,7 @@ test("a reading that was under way when a node was steered does not undo it", ()
 
 test("events that are told twice change nothing", () => {
   fc.assert(
-    fc.property(fc.constantFrom(...names), fc.nat(), fc.nat(), (name, first, length) => {
+    fc.property(fc.constantFrom(...recordings), fc.nat(), fc.nat(), (name, first, length) => {
       const recording = recorded(name);
       const { events } = recording;
       const from = first % events.length;
@@ -187,38 +179,4 @@ test("what was read does not undo what was told since", () => {
   const after = readMesh(late, mesh);
   expect(after.runs.get(run?.id ?? "")).toMatchObject({ status: "succeeded", path: run?.path });
   expect(after.jobs.get(claimed?.jobId ?? 0)?.state).toBe("succeeded");
-});
-
-test("a replay shows at every moment what was shown then", () => {
-  const recording = recorded("node-loss");
-  const recorder = createRecorder();
-  recorder.addReading(recording.reading);
-  const seen = recording.events.map((event) => {
-    recorder.addEvent(event);
-    return { at: Date.parse(event.at), mesh: recorder.mesh };
-  });
-  for (const [index, { at, mesh }] of seen.entries()) {
-    // Of several events of one millisecond, the last is what is shown.
-    if (seen[index + 1]?.at !== at) expect(recorder.meshAt(at)).toEqual(mesh);
-  }
-  expect(recorder.eventsBetween(0, Number.POSITIVE_INFINITY)).toEqual(recording.events);
-});
-
-test("a replay goes back fifteen minutes, and forgets what is older", () => {
-  const recorder = createRecorder();
-  const at = (minute: number) => new Date(minute * 60_000).toISOString();
-  const hello = (minute: number): Event => ({
-    seq: minute,
-    at: at(minute),
-    type: "node.hello",
-    runId: null,
-    jobId: null,
-    state: null,
-    node: `node-${minute}`,
-    fence: null,
-    detail: null,
-  });
-  for (let minute = 1; minute <= 60; minute += 1) recorder.addEvent(hello(minute));
-  expect(recorder.beginsAt).toBe(44 * 60_000);
-  expect(recorder.meshAt(45.5 * 60_000).nodes.size).toBe(45);
 });

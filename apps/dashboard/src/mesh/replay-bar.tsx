@@ -2,7 +2,7 @@ import { type Replay, SPEEDS } from "./use-replay.ts";
 
 const clock = new Intl.DateTimeFormat(undefined, { timeStyle: "medium" });
 
-/** Goes back through what was seen, up to fifteen minutes. */
+/** Goes back through what happened, up to fifteen minutes. */
 export function ReplayBar({ replay }: { replay: Replay }) {
   const { at, range, isPlaying, speed } = replay;
   const shown = at ?? range.until;

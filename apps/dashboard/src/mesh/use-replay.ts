@@ -5,6 +5,7 @@ import type { PulseSource } from "./mesh-map.tsx";
 import type { Pulse } from "./pulse.ts";
 import { pulseOf } from "./pulse.ts";
 import { REPLAY_MS } from "./recorder.ts";
+import { reduce } from "./reduce.ts";
 
 export const SPEEDS = [1, 4, 16] as const;
 type Speed = (typeof SPEEDS)[number];
@@ -46,8 +47,8 @@ export function useReplay(): Replay {
   const until = Date.now() + clockOffsetMs;
   const from = Math.max(live.recorder.beginsAt ?? until, until - REPLAY_MS);
 
-  useEvents((event, before) => {
-    if (at === null) tell(pulseOf(before, event));
+  useEvents((event, before, isPast) => {
+    if (at === null && !isPast) tell(pulseOf(before, event));
   });
 
   useEffect(() => {
@@ -59,8 +60,10 @@ export function useReplay(): Replay {
         setPlaying(false);
         return;
       }
+      let before = live.recorder.meshAt(at);
       for (const event of live.recorder.eventsBetween(at, next)) {
-        tell(pulseOf(live.recorder.meshAt(Date.parse(event.at) - 1), event));
+        tell(pulseOf(before, event));
+        before = reduce(before, event);
       }
       setAt(next);
     }, TICK_MS);

@@ -12,6 +12,9 @@ const MAX_WAITING = 2_000;
 /** Of the past that a listener is told before it is sent away to begin anew. */
 const MAX_PAST = 20_000;
 
+/** Where a listener stands when what comes next is no event. */
+type Turn = "reset" | "now";
+
 export type Matches = (event: QueueEvent) => boolean;
 
 /** One listener's events. */
@@ -20,9 +23,10 @@ export interface Subscription {
   position: string;
   /**
    * The next events, as soon as there are any; none after `ms` without, and when its signal aborts. `reset`
-   * when more happened since it left off than is told: it has to look anew, and goes on from here.
+   * when more happened since it left off than is told: it has to look anew, and goes on from here. `now`
+   * when the past that was asked for is told, and what follows happens from now on.
    */
-  next(ms: number): Promise<QueueEvent[] | "reset">;
+  next(ms: number): Promise<QueueEvent[] | Turn>;
 }
 
 /**
@@ -32,11 +36,13 @@ export interface Subscription {
 export interface EventFeed {
   /**
    * @param options.after - Where the listener left off; without it, it begins now.
+   * @param options.pastMs - How far back it begins where it did not leave off anywhere. Over 0, it is told `now`.
    * @param options.onLost - Called when it takes too little of what happens: it is told nothing more.
    * @param options.signal - Aborts when it listens no longer.
    */
   subscribe(options: {
     after?: string | undefined;
+    pastMs?: number;
     matches: Matches;
     onLost: () => void;
     signal: AbortSignal;
@@ -107,7 +113,7 @@ export function createEventFeed({ queue, log }: { queue: Queue; log: Log }): Eve
       return listeners.size;
     },
 
-    async subscribe({ after, matches, onLost, signal }) {
+    async subscribe({ after, pastMs = 0, matches, onLost, signal }) {
       const listener: Listener = { matches, onLost, waiting: [], wake: () => {} };
       listeners.add(listener);
       const close = () => {
@@ -116,12 +122,21 @@ export function createEventFeed({ queue, log }: { queue: Queue; log: Log }): Eve
       };
       signal.addEventListener("abort", close, { once: true });
       let start: string;
+      let past: AsyncGenerator<QueueEvent[] | "reset", undefined> | undefined;
       try {
         beginning ??= begin();
         await beginning;
         start = position ?? (await beginning);
         // What the loop told it meanwhile lies before its start.
         listener.waiting = [];
+        if (after !== undefined) past = resume(queue, { after, until: start });
+        else if (pastMs > 0) {
+          const limit = MAX_PAST;
+          past = readPast(queue, {
+            after: await queue.findEventCursor(pastMs, { limit }),
+            until: start,
+          });
+        }
       } catch (error) {
         close();
         beginning = undefined;
@@ -129,15 +144,19 @@ export function createEventFeed({ queue, log }: { queue: Queue; log: Log }): Eve
       }
       // Before it was told that it may listen.
       if (signal.aborted) close();
-      const past = after === undefined ? undefined : readPast(queue, { after, until: start });
+      let isTold = pastMs === 0;
 
       return {
         position: start,
         async next(ms) {
           for (let page = await past?.next(); page && !page.done; page = await past?.next()) {
-            if (page.value === "reset") return "reset";
+            if (typeof page.value === "string") return page.value;
             const events = page.value.filter(matches);
             if (events.length > 0) return events;
+          }
+          if (!isTold) {
+            isTold = true;
+            return "now";
           }
           if (listener.waiting.length === 0 && !signal.aborted) await waitFor(listener, ms);
           const events = listener.waiting;
@@ -160,20 +179,31 @@ function waitFor(listener: Listener, ms: number): Promise<void> {
   });
 }
 
-/** What happened between two places, page by page. */
-async function* readPast(
+interface Stretch {
+  after: string;
+  until: string;
+}
+
+/** What happened since a listener left off, page by page. */
+async function* resume(
   queue: Queue,
-  { after, until }: { after: string; until: string },
+  stretch: Stretch,
 ): AsyncGenerator<QueueEvent[] | "reset", undefined> {
   const [oldest] = (await queue.readEvents({ limit: 1 })).events;
   // What it left off at is removed by now, and what followed may be too.
-  if (oldest && isAfter(oldest.cursor, after)) {
-    yield "reset";
-    return;
-  }
+  if (oldest && isAfter(oldest.cursor, stretch.after)) yield "reset";
+  else yield* readPast(queue, stretch);
+}
+
+/** What happened between two places, page by page. */
+async function* readPast(
+  queue: Queue,
+  { after, until }: Stretch,
+): AsyncGenerator<QueueEvent[] | "reset", undefined> {
   let place = after;
   for (let read = 0; isAfter(until, place); read += PAGE) {
-    if (read >= MAX_PAST) {
+    // One page more: whether there is nothing behind the last is seen by reading on.
+    if (read > MAX_PAST) {
       yield "reset";
       return;
     }

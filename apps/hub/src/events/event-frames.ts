@@ -9,6 +9,8 @@ const RETRY = "retry: 2000\n\n";
 /** What is sent first, and after which event the stream is over. */
 export interface FrameOptions {
   after: string | undefined;
+  /** How far back a listener begins that left off nowhere. */
+  pastMs?: number;
   matches: Matches;
   /** Sent first, from where the events begin. */
   snapshot?: (() => Promise<{ data: unknown; isLast: boolean }>) | undefined;
@@ -43,10 +45,10 @@ const endFrame = toFrame({ id: END, event: "end", data: {} });
  */
 export async function eventFrames(
   feed: EventFeed,
-  { after, matches, snapshot, isLast = () => false, isOver = false }: FrameOptions,
+  { after, pastMs = 0, matches, snapshot, isLast = () => false, isOver = false }: FrameOptions,
   { signal, hangUp }: Stream,
 ): Promise<AsyncIterator<string>> {
-  const subscription = await feed.subscribe({ after, matches, onLost: hangUp, signal });
+  const subscription = await feed.subscribe({ after, pastMs, matches, onLost: hangUp, signal });
   return generate(subscription, { first: await snapshot?.(), isLast, isOver }, signal);
 }
 
@@ -73,8 +75,8 @@ async function* generate(
   for (;;) {
     const events = await subscription.next(isOver ? QUIET_MS : HEARTBEAT_MS);
     if (signal.aborted) return;
-    if (events === "reset") {
-      yield toFrame({ id: position, event: "reset", data: {} });
+    if (typeof events === "string") {
+      yield toFrame({ id: position, event: events, data: {} });
       continue;
     }
     if (events.length > 0) yield events.map(frameOf).join("");

@@ -28,7 +28,7 @@ export function followEvents(
       after ??= position;
       while (!over.aborted) {
         const events = await next(WAIT_MS);
-        if (events === "reset") {
+        if (typeof events === "string") {
           log.warn({}, "more happened than can be counted");
           after = position;
           continue;

@@ -22,14 +22,23 @@ const headers = z.object({
 
 const over = { 204: { description: "There is nothing behind `Last-Event-ID`" } };
 
+const MAX_PAST_MS = 3_600_000;
+
 const everything = createRoute({
   ...operation("streamEvents", "read"),
   method: "get",
   path: "/events",
-  summary: "Everything that happens, from now on",
+  summary: "Everything that happens, from now on or from a while ago",
   description:
-    "Server-sent events: `event` is the type, `id` where it can be resumed, `data` an Event. `reset` says that too much happened since `Last-Event-ID` to tell: look anew, and go on from there. A comment every 15 s keeps the connection. What was done at somebody's request (`request.done`) is told with the scope `operate`.",
-  request: { headers },
+    "Server-sent events: `event` is the type, `id` where it can be resumed, `data` an Event. `reset` says that too much happened since `Last-Event-ID` to tell: look anew, and go on from there. With `pastMs`, what happened before is told first, at most 20 000 events, and `now` says that the rest happens as it is told. A comment every 15 s keeps the connection. What was done at somebody's request (`request.done`) is told with the scope `operate`.",
+  request: {
+    headers,
+    query: z.object({
+      pastMs: z.coerce.number().int().min(0).max(MAX_PAST_MS).default(0).openapi({
+        description: "How far back to begin where there is no `Last-Event-ID`; up to an hour",
+      }),
+    }),
+  },
   responses: {
     200: eventStream("The events", eventView),
     ...commonProblems,
@@ -83,7 +92,8 @@ export function streamRoutes(
     const mayAudit = allows(c.get("identity"), "operate");
     const matches = ({ type }: QueueEvent) => mayAudit || type !== "request.done";
     const after = cursorIn(c.req.valid("header"));
-    return openStream(c, (stream) => eventFrames(feed, { after, matches }, stream));
+    const { pastMs } = c.req.valid("query");
+    return openStream(c, (stream) => eventFrames(feed, { after, pastMs, matches }, stream));
   });
 
   app.openapi(ofRun, async (c) => {

@@ -34,6 +34,32 @@ export function eventsContract(test: QueueTest): void {
       ]);
     });
 
+    test("begins as far back as is asked, by the events' own time", async ({ queue, database }) => {
+      expect(await queue.findEventCursor(60_000)).toBe("0.0");
+      for (const name of ["a", "b", "c", "d"]) await queue.pauseWorkflow(name);
+      await untilReadable(database);
+      await database.sql`
+        update public.loom_events set at = at - interval '10 minutes' where detail in ('a', 'b')`;
+      const told = async (agoMs: number, limit?: number) => {
+        const after = await queue.findEventCursor(agoMs, limit === undefined ? {} : { limit });
+        return (await queue.readEvents({ after })).events.map(({ detail }) => detail);
+      };
+      expect(await told(300_000)).toEqual(["c", "d"]);
+      expect(await told(900_000)).toEqual(["a", "b", "c", "d"]);
+      expect(await told(0)).toEqual([]);
+      expect(await told(900_000, 3)).toEqual(["b", "c", "d"]);
+      expect(await told(300_000, 1)).toEqual(["d"]);
+    });
+
+    // Interleaving: a transaction that is open keeps what is younger than it from being read.
+    test("begins before what is held back", async ({ queue, database }) => {
+      await database.sql.begin(async (sql) => {
+        await sql`select public.loom_pause_workflow('late', true)`;
+        await queue.pauseWorkflow("early");
+        expect(await queue.findEventCursor(0)).toBe("0.0");
+      });
+    });
+
     test.for(["", "soon", "1", "1.", ".1", "-1.0", "1.0.0", "1.0 or true", `1.${"9".repeat(30)}`])(
       "refuses '%s' as a cursor",
       async (after, { queue }) => {
