@@ -1,4 +1,7 @@
 import { readFileSync } from "node:fs";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
 import { buildDashboard } from "@loom/dashboard/build";
 import type { Browser, BrowserContext, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -189,10 +192,72 @@ describe.skipIf(!canRun)("the dashboard, in a browser (Chromium, or CHROMIUM_BIN
     await page.keyboard.press("l");
   });
 
+  test("repeats what failed of a run, and not what succeeded", async () => {
+    const folder = await mkdtemp(path.join(tmpdir(), "loom-breaks-"));
+    const file = path.join(folder, "there");
+    await page.goto(`${system.url}/workflows/breaks`);
+    await page.getByLabel("file").fill(file);
+    await page.getByRole("button", { name: "Run breaks" }).click();
+    await page.getByText(`${file} is not there`).first().waitFor();
+    await writeFile(file, "");
+    await page.getByRole("button", { name: "Retry what failed" }).click();
+    await page.getByText("repeats").waitFor();
+    await page.locator(".run-head").getByText("succeeded").waitFor();
+    await page.getByRole("tab", { name: "events" }).click();
+    await page.getByText("run.finished").waitFor();
+    expect(await page.getByText("job.claimed").count()).toBe(1);
+    await rm(folder, { recursive: true });
+  });
+
+  test("pauses a workflow, wherever that is shown, and lets it go on", async () => {
+    const overview = await context.newPage();
+    await overview.goto(`${system.url}/workflows`);
+    const card = overview.getByRole("listitem").filter({ hasText: "needs-gpu" });
+    await card.waitFor();
+    await page.bringToFront();
+    await page.goto(`${system.url}/workflows/needs-gpu`);
+    await page.getByRole("button", { name: "Pause workflow" }).click();
+    await page.getByRole("dialog").getByRole("button", { name: "Pause workflow" }).click();
+    await page.getByText("nothing new is placed").waitFor();
+    await card.getByText("paused").waitFor();
+    const { body } = await system.call("POST", "/strands/needs-gpu/run", { input: {} });
+    await page.goto(`${system.url}/runs/${String(body.runId)}?tab=placement`);
+    await page.getByText("paused_workflow").waitFor();
+    await page.goto(`${system.url}/workflows/needs-gpu`);
+    await page.getByRole("button", { name: "Resume workflow" }).click();
+    await card.getByText("paused").waitFor({ state: "hidden" });
+    await page.goto(`${system.url}/runs/${String(body.runId)}`);
+    await page.locator(".run-head").getByText("succeeded").waitFor();
+    await overview.close();
+  });
+
+  test("pauses a schedule, which stays so for everybody, resumes it, and starts its run now", async () => {
+    const other = await context.newPage();
+    await other.goto(`${system.url}/schedules`);
+    const seen = other.getByRole("row").filter({ hasText: "cross-node-smoke" });
+    await seen.getByText("active").waitFor();
+    await page.bringToFront();
+    await page.goto(`${system.url}/schedules`);
+    const row = page.getByRole("row").filter({ hasText: "cross-node-smoke" });
+    await row.getByText("*/15 * * * *").waitFor();
+    await row.getByRole("button", { name: "Pause" }).click();
+    await page.getByRole("dialog").getByRole("button", { name: "Pause" }).click();
+    await row.getByText("paused").waitFor();
+    await seen.getByText("paused").waitFor();
+    await row.getByRole("button", { name: "Run now" }).click();
+    await page.locator(".run-head").getByText("succeeded").waitFor();
+    await page.goto(`${system.url}/schedules`);
+    await row.getByRole("button", { name: "Resume" }).click();
+    await seen.getByText("active").waitFor();
+    await other.close();
+    await page.goto(system.url);
+    await page.getByText("3 of 3 nodes online").waitFor();
+  });
+
   test("goes back through what happened, and returns to now", async () => {
     await page.getByRole("slider", { name: "Moment" }).focus();
     await page.keyboard.press("Home");
-    await page.getByText("1 of 2 nodes online").waitFor();
+    await page.getByText("1 of 3 nodes online").waitFor();
     await page.getByRole("button", { name: "Back to now" }).click();
     await page.getByText("3 of 3 nodes online").waitFor();
   });

@@ -15,12 +15,12 @@ export const browserPath: string | undefined =
   process.env.CHROMIUM_BIN ?? PLACES.find((place) => existsSync(place));
 
 /** @throws Error where this machine has none. */
-export async function openBrowser(): Promise<Browser> {
-  if (browserPath === undefined) {
+export async function openBrowser(executablePath = browserPath): Promise<Browser> {
+  if (executablePath === undefined) {
     throw new Error("no Chromium or Chrome: install one, or name it in CHROMIUM_BIN");
   }
   return chromium.launch({
-    executablePath: browserPath,
+    executablePath,
     // Chromium refuses its sandbox to root.
     args: process.getuid?.() === 0 ? ["--no-sandbox"] : [],
   });
