@@ -1,4 +1,4 @@
-import { useEffect, useMemo, useRef } from "react";
+import { useEffect, useMemo, useRef, useState } from "react";
 import { Link } from "../router.tsx";
 import { THEME_CHANGED } from "../theme-switch.tsx";
 import { useMedia, useWidth } from "../use-size.ts";
@@ -37,12 +37,13 @@ export function MeshMap({
     () => layOut(names === "" ? [] : names.split("\n"), width, heightOf(width)),
     [names, width],
   );
+  const [missed, setMissed] = useState(0);
   const isStill = useMedia("(prefers-reduced-motion: reduce)");
 
   useEffect(() => {
     if (!threads.current || !moving.current || !stage.current) return;
     const sheets = { threads: threads.current, pulses: moving.current };
-    const created = createPainter(sheets, { isStill });
+    const created = createPainter(sheets, { isStill, onMissed: setMissed });
     const within = stage.current;
     const takeInk = () => created.setInk(readInk(within));
     takeInk();
@@ -73,6 +74,7 @@ export function MeshMap({
         <Knot layout={layout} count={[...mesh.jobs.values()].filter(isWaiting).length} />
         <Nodes mesh={mesh} layout={layout} />
       </svg>
+      {missed > 0 && <p className="missed">+{missed} pulses a second, not drawn</p>}
     </div>
   );
 }

@@ -7,6 +7,7 @@ import { type Curve, curveBetween, placeOf, pointAt } from "./thread.ts";
 /** A pulse under way. */
 export interface LivePulse extends Pulse {
   readonly beganAt: number;
+  readonly endsAt: number;
 }
 
 const TRAVEL_MS = 700;

@@ -1,3 +1,4 @@
+import { createCrowd } from "./crowd.ts";
 import type { Layout } from "./layout.ts";
 import type { MeshRun } from "./mesh.ts";
 import { durationOf, type LivePulse, paintPulse } from "./paint-pulse.ts";
@@ -6,7 +7,7 @@ import { GHOST_MS } from "./reduce.ts";
 import { strandOf } from "./strand.ts";
 import { threadOf } from "./thread.ts";
 
-/** Pulses under way; the oldest gives way. So many take more than 120 events a second. */
+/** Pulses under way. So many take more than 120 events a second. */
 const MAX_PULSES = 300;
 /** A fading thread is drawn anew this often: nobody sees more. */
 const FADE_STEP_MS = 500;
@@ -44,12 +45,19 @@ export interface Sheets {
 }
 
 /** Draws threads and pulses. Its loop sleeps while nothing moves. */
-export function createPainter(sheets: Sheets, options: { isStill: boolean }): Painter {
+export function createPainter(
+  sheets: Sheets,
+  options: {
+    isStill: boolean;
+    /** Called with how many pulses of the last second were not drawn to their end. */
+    onMissed: (count: number) => void;
+  },
+): Painter {
   const threads = sheets.threads.getContext("2d");
   const moving = sheets.pulses.getContext("2d");
   let scene: Scene | undefined;
   let ink: Ink | undefined;
-  let pulses: LivePulse[] = [];
+  const crowd = createCrowd<LivePulse>({ limit: MAX_PULSES, onMissed: options.onMissed });
   let areThreadsOld = false;
   let frame: number | undefined;
   let timer: ReturnType<typeof setTimeout> | undefined;
@@ -72,7 +80,7 @@ export function createPainter(sheets: Sheets, options: { isStill: boolean }): Pa
       clearTimeout(timer);
       if (drawThreads(threads, scene, ink)) timer = setTimeout(drawAnew, FADE_STEP_MS);
     }
-    pulses = pulses.filter((pulse) => at - pulse.beganAt < durationOf(pulse));
+    const pulses = crowd.at(at);
     moving.clearRect(0, 0, layout.width, layout.height);
     for (const pulse of pulses) paintPulse(moving, layout, ink, pulse, at);
     if (pulses.length > 0) wake();
@@ -80,7 +88,8 @@ export function createPainter(sheets: Sheets, options: { isStill: boolean }): Pa
 
   /** Nothing that happened while nobody looked is shown later, all at once. */
   const onVisibility = () => {
-    pulses = [];
+    crowd.clear();
+    options.onMissed(0);
     drawAnew();
   };
   document.addEventListener("visibilitychange", onVisibility);
@@ -94,8 +103,8 @@ export function createPainter(sheets: Sheets, options: { isStill: boolean }): Pa
     },
     addPulse(pulse) {
       if (document.hidden || options.isStill) return;
-      if (pulses.length >= MAX_PULSES) pulses.shift();
-      pulses.push({ ...pulse, beganAt: performance.now() });
+      const beganAt = performance.now();
+      crowd.add({ ...pulse, beganAt, endsAt: beganAt + durationOf(pulse) });
       wake();
     },
     setInk(next) {
@@ -105,6 +114,7 @@ export function createPainter(sheets: Sheets, options: { isStill: boolean }): Pa
     stop() {
       document.removeEventListener("visibilitychange", onVisibility);
       clearTimeout(timer);
+      crowd.clear();
       if (frame !== undefined) cancelAnimationFrame(frame);
     },
   };
