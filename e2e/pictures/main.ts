@@ -11,7 +11,9 @@ import { logIn } from "../support/dashboard.ts";
 import { startSystem } from "../support/system.ts";
 
 /** Those that the documentation shows; with a folder of its own, every page is there. */
-const KEPT = new Set(["loom-wide-light", "loom-wide-dark", "run-wide-light", "run-wide-dark"]);
+const KEPT = new Set(
+  ["loom", "run", "explain"].flatMap((page) => [`${page}-wide-light`, `${page}-wide-dark`]),
+);
 const folder = process.argv[2] ?? fileURLToPath(new URL("../../docs/pictures", import.meta.url));
 mkdirSync(folder, { recursive: true });
 
