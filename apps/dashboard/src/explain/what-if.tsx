@@ -1,6 +1,7 @@
 import { type FormEvent, useState } from "react";
 import { hub } from "../hub.ts";
-import { Answer, Notice } from "../parts/notice.tsx";
+import { NoSuchWorkflow } from "../parts/no-such-workflow.tsx";
+import { Answer } from "../parts/notice.tsx";
 import { KNOWS, Tags } from "../parts/tags.tsx";
 import { Link, navigate, to } from "../router.tsx";
 import { useHub } from "../use-hub.ts";
@@ -102,15 +103,8 @@ export function RequirementsExplained({ requires, host }: Question) {
 /** The same of each step of a workflow; steps of equal needs are asked about once. */
 export function WorkflowExplained({ name }: { name: string }) {
   const explained = useHub(`explain ${name}`, (call) => explainSteps(name, call), concernsNodes);
-  const missing = (
-    <Notice title={`The hub knows no workflow ${name}`}>
-      <p>
-        <Link href="/workflows">Those that it knows</Link>
-      </p>
-    </Notice>
-  );
   return (
-    <Answer asked={explained} missing={missing}>
+    <Answer asked={explained} missing={<NoSuchWorkflow name={name} />}>
       {(answers) =>
         answers.map(({ steps, isOpen, explanation }) => (
           <section key={steps.join()} className="card" aria-label={steps.join(", ")}>

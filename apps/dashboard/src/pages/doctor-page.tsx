@@ -1,7 +1,7 @@
 import type { Diagnosis } from "@loom/hub/client";
 import { useEffect } from "react";
 import type { Examined } from "../doctor/use-doctor.ts";
-import { Answer, Notice } from "../parts/notice.tsx";
+import { Answer } from "../parts/notice.tsx";
 import { StateBadge } from "../parts/state-badge.tsx";
 import type { Asked } from "../use-hub.ts";
 
@@ -14,11 +14,6 @@ export function DoctorPage({ doctor }: { doctor: Asked<Examined> }) {
   const { reload } = doctor;
   // Who comes here wants to know how it is, not how it was a minute ago.
   useEffect(reload, [reload]);
-  const missing = (
-    <Notice title="This hub has no doctor">
-      <p>A newer hub does; the rest of this page works with both.</p>
-    </Notice>
-  );
   return (
     <>
       <div className="row spread">
@@ -27,7 +22,7 @@ export function DoctorPage({ doctor }: { doctor: Asked<Examined> }) {
           Check again
         </button>
       </div>
-      <Answer asked={doctor} missing={missing}>
+      <Answer asked={doctor}>
         {({ at, status, checks }) => (
           <>
             <p className="facts" role="status">

@@ -21,18 +21,13 @@ export function MeshPage() {
   );
   const [measured, setMeasured] = useState<Mesh>();
   const measure = async () => setMeasured(await hub.getMesh({ ping: true }));
-  const missing = (
-    <Notice title="This hub does not tell of its mesh">
-      <p>A newer hub does; the rest of this page works with both.</p>
-    </Notice>
-  );
   return (
     <>
       <div className="row spread">
         <h1>Mesh</h1>
         {mesh.data?.unknown === null && <ActButton act={measure}>Measure round trips</ActButton>}
       </div>
-      <Answer asked={mesh} missing={missing}>
+      <Answer asked={mesh}>
         {({ unknown, machines, elsewhere }) => (
           <>
             {unknown === null ? (

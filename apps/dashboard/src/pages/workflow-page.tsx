@@ -1,7 +1,8 @@
 import type { Strand } from "@loom/hub/client";
 import { hub } from "../hub.ts";
 import { ActButton } from "../parts/act-button.tsx";
-import { Answer, Notice } from "../parts/notice.tsx";
+import { NoSuchWorkflow } from "../parts/no-such-workflow.tsx";
+import { Answer } from "../parts/notice.tsx";
 import { Rows } from "../parts/rows.tsx";
 import { sayDuration } from "../parts/say-time.ts";
 import { StateBadge } from "../parts/state-badge.tsx";
@@ -19,15 +20,8 @@ export function WorkflowPage({ name }: { name: string }) {
     (call) => hub.getStrand(name, call),
     ({ type, detail }) => type.startsWith("workflow.") && detail === name,
   );
-  const missing = (
-    <Notice title={`The hub knows no workflow ${name}`}>
-      <p>
-        <Link href="/workflows">Those that it knows</Link>
-      </p>
-    </Notice>
-  );
   return (
-    <Answer asked={strand} missing={missing}>
+    <Answer asked={strand} missing={<NoSuchWorkflow name={name} />}>
       {(data) => <OneWorkflow strand={data} onChange={strand.reload} />}
     </Answer>
   );
