@@ -15,7 +15,10 @@ export interface Fleet {
 }
 
 /** Sessions of their own in the real queue; no step's code is run. */
-export async function openFleet(queue: Queue, size: number): Promise<Fleet> {
+export async function openFleet(
+  queue: Queue,
+  { size, version }: { size: number; version: string },
+): Promise<Fleet> {
   const sessions = new Map<string, Session & { seq: number }>();
   for (let index = 1; index <= size; index += 1) {
     const name = `node-${String(index).padStart(2, "0")}`;
@@ -23,7 +26,7 @@ export async function openFleet(queue: Queue, size: number): Promise<Fleet> {
       name,
       incarnation: randomUUID(),
       leaseMs: LEASE_MS,
-      capabilities: ["held-node", "workflow:held"],
+      capabilities: ["held-node", "workflow:held", `workflow:held@${version}`],
       slots: SLOTS,
     });
     sessions.set(name, { node: name, epoch, seq: 0 });

@@ -23,8 +23,9 @@ await buildDashboard();
 const system = await startSystem({ workflows: new URL("./workflows", import.meta.url) });
 const browser = await openBrowser();
 try {
-  const fleet = await openFleet(system.queue, NODES);
   const hub = createHubClient({ url: system.url, token: system.token });
+  const { version } = await hub.getStrand("held");
+  const fleet = await openFleet(system.queue, { size: NODES, version });
   const startRuns = (count: number) =>
     Promise.all(Array.from({ length: count }, () => hub.startRun("held", { input: {} })));
 
