@@ -108,7 +108,7 @@ async function loseNode({ sql: admin }: Database): Promise<void> {
 /** The reading of one row by its key, and what does no more than call a function, say nothing. */
 function isTold(message: string): boolean {
   return (
-    /loom_job_queue|loom_node_sessions/.test(message) &&
+    /loom_job_queue|loom_node_sessions|loom_events_pkey/.test(message) &&
     !/Function Scan on json_to_record given/.test(message)
   );
 }
