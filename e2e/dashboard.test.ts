@@ -333,6 +333,22 @@ describe.skipIf(!canRun)("the dashboard, in a browser (Chromium, or CHROMIUM_BIN
     await system.startHub();
     await page.getByText("live", { exact: true }).waitFor();
   });
+
+  test("tells of many nodes in groups that the same speaks against", async () => {
+    for (let node = 1; node <= 50; node += 1) {
+      await system.queue.hello({
+        name: `many-${node}`,
+        incarnation: crypto.randomUUID(),
+        leaseMs: 60_000,
+        capabilities: ["has-many"],
+        slots: 1,
+      });
+    }
+    await page.goto(`${system.url}/explain?what=requirements&requires=has-many%0Ahas-gpu`);
+    await page.getByRole("row", { name: "has-many 50 of 53" }).waitFor();
+    await page.getByRole("row", { name: /^50 ineligible lacks has-gpu many-1, / }).waitFor();
+    expect(await faultsOf(page)).toEqual([]);
+  });
 });
 
 /** What axe finds that keeps somebody from using the page. */
