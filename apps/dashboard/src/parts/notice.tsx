@@ -26,14 +26,11 @@ export function Loading() {
 
 /** Why the hub did not answer as it was asked. */
 export function Failure({ error, onRetry }: { error: unknown; onRetry?: () => void }) {
-  const { title, detail, hint, errors = [], code } = describe(error);
+  const { title, detail, hint, code } = describe(error);
   return (
     <div className="notice notice-error" role="alert">
       <h2>{title}</h2>
       <p>{detail}</p>
-      {errors.map((text) => (
-        <p key={text}>{text}</p>
-      ))}
       {hint && <p className="muted">{hint}</p>}
       {code && <p className="muted mono">{code}</p>}
       {onRetry && (
@@ -49,8 +46,6 @@ interface Described {
   title: string;
   detail: string;
   hint?: string | undefined;
-  /** What is wrong with each part of what was asked. */
-  errors?: readonly string[];
   code?: string | undefined;
 }
 
@@ -61,7 +56,6 @@ export function describe(error: unknown): Described {
       title: problem?.title ?? "The hub's answer cannot be read",
       detail: message,
       hint: problem?.hint,
-      errors: (problem?.errors ?? []).map((one) => `${one.path}: ${one.message}`),
       code: requestId === undefined ? code : `${code} · request ${requestId}`,
     };
   }
