@@ -146,6 +146,19 @@ describe("a client", () => {
     expect(opened).toBe(2);
   });
 
+  test("tells what happened before it was opened, where that is asked for", async ({
+    hub,
+    queue,
+  }) => {
+    await queue.pauseWorkflow("a");
+    const seen: string[] = [];
+    for await (const { event } of hub.client.streamEvents({ pastMs: 60_000 })) {
+      seen.push(event);
+      if (event === "now") break;
+    }
+    expect(seen).toEqual(["workflow.paused", "now"]);
+  });
+
   test("stops waiting when it is told to", async ({ hub }) => {
     const stop = new AbortController();
     const stream = hub.client.streamEvents({ signal: stop.signal });

@@ -168,9 +168,15 @@ export function createHubClient(options: HubClientOptions) {
     resumeSchedule: (id: string, call?: ChangeOptions) =>
       change<void>(at("schedules", id, "resume"), undefined, call),
 
-    /** `request.done` only for those who may operate. */
-    streamEvents: (stream: StreamOptions = {}): AsyncGenerator<StreamEvent<Api.Event>, void> =>
-      followStream(ask, "events", stream),
+    /**
+     * `request.done` only for those who may operate. With `pastMs` (up to an hour) what happened before
+     * comes first, and then `now`, without data.
+     */
+    streamEvents: ({
+      pastMs = 0,
+      ...stream
+    }: StreamOptions & { pastMs?: number } = {}): AsyncGenerator<StreamEvent<Api.Event>, void> =>
+      followStream(ask, pastMs > 0 ? `events?pastMs=${pastMs}` : "events", stream),
     /** Begins with `snapshot`, whose data is the run; ends when the run is finished. */
     streamRunEvents: (
       id: string,

@@ -13,6 +13,7 @@ import { eventView } from "../views/event.ts";
 import { jobParams } from "../views/job.ts";
 import { logView } from "../views/log.ts";
 import { toRunView } from "../views/run.ts";
+import { wholeNumber } from "../whole-number.ts";
 
 const headers = z.object({
   "last-event-id": z.string().max(100).optional().openapi({
@@ -34,7 +35,7 @@ const everything = createRoute({
   request: {
     headers,
     query: z.object({
-      pastMs: z.coerce.number().int().min(0).max(MAX_PAST_MS).default(0).openapi({
+      pastMs: wholeNumber({ min: 0, max: MAX_PAST_MS }).default(0).openapi({
         description: "How far back to begin where there is no `Last-Event-ID`; up to an hour",
       }),
     }),
