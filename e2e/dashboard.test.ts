@@ -273,7 +273,7 @@ describe.skipIf(!canRun)("the dashboard, in a browser (Chromium, or CHROMIUM_BIN
     await page.getByLabel("Speed").selectOption("4");
     expect(await waves).toEqual(["oracle", "pop-os"]);
     await page.getByText("2 of 3 nodes online").waitFor();
-    await page.getByText("oracle → pop-os → oracle").waitFor();
+    await page.getByText("oracle → pop-os → oracle").first().waitFor();
     await page.getByRole("button", { name: "Back to now" }).click();
     await page.getByText("3 of 3 nodes online").waitFor();
   });
