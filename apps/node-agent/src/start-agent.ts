@@ -1,4 +1,3 @@
-import path from "node:path";
 import type { Queue } from "@loom/queue";
 import type { Resolver } from "@loom/tailscale-resolver";
 import {
@@ -28,7 +27,7 @@ import {
 import type { AgentStatus } from "./agent-status.ts";
 import { openControl } from "./control/control-server.ts";
 import type { Env } from "./env.ts";
-import { makeStateDir, socketOf } from "./state-dir.ts";
+import { journalOf, makeStateDir, socketOf } from "./state-dir.ts";
 import { version } from "./version.ts";
 
 /** How long the first hello waits for probes. One that takes longer is told when it is done. */
@@ -105,7 +104,7 @@ export async function runAgent(deps: AgentDeps, signals: AgentSignals): Promise<
       modules: loaded.modules,
       env: stepEnvironment(deps.variables),
     }),
-    journal: await openJournal(path.join(stateDir, `${name}.journal`), { log }),
+    journal: await openJournal(journalOf(stateDir, name, env.SUPABASE_URL), { log }),
     log,
     concurrency: env.LOOM_SLOTS,
     leaseMs: env.LOOM_LEASE_MS,

@@ -27,6 +27,13 @@ export const socketOf = (folder: string, node: string): string =>
   path.join(folder, `${node}${SUFFIX}`);
 
 /**
+ * Where the agent of this node keeps outcomes that the database does not have yet. In another database
+ * their jobs' ids are other jobs': those outcomes wait until the agent works for theirs again.
+ */
+export const journalOf = (folder: string, node: string, databaseUrl: string): string =>
+  path.join(folder, `${node}@${new URL(databaseUrl).host.replace(":", "_")}.journal`);
+
+/**
  * The nodes whose agents have, or had, a socket here: in the folder that the variables name, or
  * in the user's own and the system's.
  *

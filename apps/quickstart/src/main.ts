@@ -57,6 +57,8 @@ async function main(): Promise<void> {
         env: {
           ...base,
           LOOM_NODE_NAME: "pop-os",
+          // Beside an agent of this machine, or of another clone, it is one of its own.
+          LOOM_STATE_DIR: process.env.LOOM_STATE_DIR ?? path.join(settings.dataDir, "agent"),
           LOOM_CAPABILITIES: "has-gpu",
           LOOM_SLOTS: "2",
           POLL_INTERVAL_MS: process.env.POLL_INTERVAL_MS ?? AGENT_POLL_MS,
