@@ -1,8 +1,9 @@
 import { connect as connectSocket, isIP, type Socket } from "node:net";
-import ssh2, { type PublicKeyAuthMethod } from "ssh2";
+import type { Client, PublicKeyAuthMethod } from "ssh2";
 import type { Command } from "./define-commands.ts";
 import { ConnectError, type HostKeyError } from "./errors.ts";
 import { type HostKeyRecord, type HostKeys, readHostKeys } from "./host-keys.ts";
+import { loadSsh2 } from "./load-ssh2.ts";
 import { type PrivateKey, readPrivateKey } from "./private-key.ts";
 import { type CommandResult, type RunOptions, runCommand } from "./run-command.ts";
 import { within } from "./within.ts";
@@ -64,6 +65,7 @@ export async function connect(options: ConnectOptions): Promise<Connection> {
   signal?.throwIfAborted();
   const key = await readPrivateKey(options.keyFile);
   const record = await readHostKeys(node, options.hostKeys);
+  const ssh2 = await loadSsh2();
   const address = await addressOf(options);
   signal?.throwIfAborted();
 
@@ -117,7 +119,7 @@ interface Target {
 }
 
 interface Handshake {
-  readonly client: ssh2.Client;
+  readonly client: Client;
   readonly socket: Socket;
   readonly target: Target;
   readonly keepAliveMs: number;

@@ -1,8 +1,8 @@
 import { constants } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
-import ssh2 from "ssh2";
 import { KeyError } from "./errors.ts";
 import { fingerprintOf } from "./fingerprint.ts";
+import { loadSsh2 } from "./load-ssh2.ts";
 
 const MAX_BYTES = 64 * 1_024;
 
@@ -34,7 +34,7 @@ export async function readPrivateKey(file: string): Promise<PrivateKey> {
     }
     throw fail("KEY_UNREADABLE", `the key ${file} cannot be read: ${error.message}`, error);
   });
-  const key = ssh2.utils.parseKey(pem);
+  const key = (await loadSsh2()).utils.parseKey(pem);
   if (key instanceof Error) {
     throw /encrypted|passphrase/i.test(key.message)
       ? fail(
