@@ -74,6 +74,15 @@ export function createEventFeed({ queue, log }: { queue: Queue; log: Log }): Eve
     return position;
   }
 
+  /** The loop reads on for as long as anybody listens; what fails for one listener is not to begin another. */
+  function begun(): Promise<string> {
+    beginning ??= begin().catch((error: unknown) => {
+      beginning = undefined;
+      throw error;
+    });
+    return beginning;
+  }
+
   async function readOn(): Promise<void> {
     const stop = new AbortController();
     while (listeners.size > 0) {
@@ -124,9 +133,8 @@ export function createEventFeed({ queue, log }: { queue: Queue; log: Log }): Eve
       let start: string;
       let past: AsyncGenerator<QueueEvent[] | "reset", undefined> | undefined;
       try {
-        beginning ??= begin();
-        await beginning;
-        start = position ?? (await beginning);
+        const began = await begun();
+        start = position ?? began;
         // What the loop told it meanwhile lies before its start.
         listener.waiting = [];
         if (after !== undefined) past = resume(queue, { after, until: start });
@@ -139,7 +147,6 @@ export function createEventFeed({ queue, log }: { queue: Queue; log: Log }): Eve
         }
       } catch (error) {
         close();
-        beginning = undefined;
         throw error;
       }
       // Before it was told that it may listen.
