@@ -83,7 +83,8 @@ describe("a hub", () => {
     const { tailnetAddress, doorbellPort } = (await queue.listNodes()).find(
       ({ name }) => name === "oracle",
     ) as { tailnetAddress: string; doorbellPort: number };
-    expect(await heard).toEqual({ address: tailnetAddress, port: doorbellPort });
+    const from = "127.0.0.1";
+    expect(await heard).toEqual({ address: tailnetAddress, port: doorbellPort, from });
   });
 
   test("rings a node whose job needs no placing", async ({ queue }) => {

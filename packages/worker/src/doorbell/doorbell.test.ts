@@ -98,10 +98,19 @@ describe("openDoorbell", () => {
     expect(rings.length).toBeLessThan(50);
   });
 
+  test("does not hide one without a bell behind others that have one", async () => {
+    const { bell, rings, heard } = await listen();
+    await ringDoorbell(bell, { ringBack: 1 });
+    const second = heard();
+    await Promise.all([undefined, 2, 3].map((ringBack) => ringDoorbell(bell, { ringBack })));
+    await second;
+    expect(rings).toContain(undefined);
+  });
+
   test("tells where to ring back, and leaves out what is no port", async () => {
     const { bell, rings } = await listen();
     await ringDoorbell(bell, { ringBack: 7_421 });
-    expect(rings).toEqual([{ address: "127.0.0.1", port: 7_421 }]);
+    expect(rings).toEqual([{ address: "127.0.0.1", port: 7_421, from: "127.0.0.1" }]);
     const { bell: other, rings: none } = await listen();
     await send(other, ["POST /bell HTTP/1.1", "Host: x", "loom-ring-back: 70000"]);
     expect(none).toEqual([undefined]);
@@ -202,8 +211,8 @@ describe("createRinger", () => {
     await first;
     await heard();
     expect(rings).toEqual([
-      { address: "127.0.0.1", port: 7_421 },
-      { address: "127.0.0.1", port: 7_421 },
+      { address: "127.0.0.1", port: 7_421, from: "127.0.0.1" },
+      { address: "127.0.0.1", port: 7_421, from: "127.0.0.1" },
     ]);
   });
 

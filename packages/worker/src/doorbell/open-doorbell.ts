@@ -1,7 +1,13 @@
 import { once } from "node:events";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo, Socket } from "node:net";
-import { BELL_PATH, type BellAddress, CLOCK_HEADER, RING_BACK_HEADER } from "./bell-address.ts";
+import {
+  BELL_PATH,
+  type BellAddress,
+  type BellRoute,
+  CLOCK_HEADER,
+  RING_BACK_HEADER,
+} from "./bell-address.ts";
 import { isNeighbour, unmapped } from "./neighbour.ts";
 
 /** Rings that come faster are one: whoever rings without end costs 50 claims a second. */
@@ -19,9 +25,10 @@ export interface DoorbellOptions {
   /**
    * Called for rings, at most every 20 ms, and at once when the last one is longer ago.
    *
-   * @param ringBack - Where the one who rang last can be rung, if it has a bell.
+   * @param ringBack - Where the one who rang last can be rung, from where it was heard; undefined when any
+   *   of those whom the call stands for has no bell.
    */
-  onRing: (ringBack: BellAddress | undefined) => void;
+  onRing: (ringBack: BellRoute | undefined) => void;
 }
 
 /** A doorbell that listens, and where others find it. */
@@ -87,7 +94,7 @@ async function listen(server: Server, port: number, address: string): Promise<vo
 function answer(
   request: IncomingMessage,
   response: ServerResponse,
-  ring: (ringBack: BellAddress | undefined) => void,
+  ring: (ringBack: BellRoute | undefined) => void,
 ): void {
   const respond = (status: number, headers: Readonly<Record<string, number>> = {}) =>
     response.writeHead(status, { connection: "close", ...headers }).end();
@@ -104,26 +111,30 @@ function answer(
   ring(ringBackOf(request));
 }
 
-function ringBackOf(request: IncomingMessage): BellAddress | undefined {
-  const { remoteAddress } = request.socket;
+function ringBackOf(request: IncomingMessage): BellRoute | undefined {
+  const { remoteAddress, localAddress } = request.socket;
   const port = Number(request.headers[RING_BACK_HEADER]);
   const isPort = Number.isInteger(port) && port > 0 && port < 65_536;
-  return remoteAddress && isPort ? { address: unmapped(remoteAddress), port } : undefined;
+  if (!remoteAddress || !localAddress || !isPort) return undefined;
+  return { address: unmapped(remoteAddress), port, from: unmapped(localAddress) };
 }
 
-/** Calls at once, or as soon as the last call is long enough ago; then once, with the latest argument. */
-function spaced<Argument>(call: (argument: Argument) => void) {
+/**
+ * Calls at once, or as soon as the last call is long enough ago; then once, with the latest argument, or
+ * with none if any of them was none.
+ */
+function spaced<Argument>(call: (argument: Argument | undefined) => void) {
   let calledAt = Number.NEGATIVE_INFINITY;
   let timer: NodeJS.Timeout | undefined;
-  let latest: Argument;
+  let latest: Argument | undefined;
   const fire = () => {
     timer = undefined;
     calledAt = performance.now();
     call(latest);
   };
   return {
-    call(argument: Argument) {
-      latest = argument;
+    call(argument: Argument | undefined) {
+      latest = timer === undefined ? argument : latest && argument;
       const waitMs = calledAt + SPACING_MS - performance.now();
       if (waitMs <= 0) fire();
       else timer ??= setTimeout(fire, waitMs);

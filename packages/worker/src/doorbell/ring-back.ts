@@ -1,4 +1,4 @@
-import type { BellAddress } from "./bell-address.ts";
+import type { BellRoute } from "./bell-address.ts";
 import type { Ringer } from "./create-ringer.ts";
 
 /** Hubs of one mesh that ring an agent: rarely more than one. */
@@ -7,7 +7,7 @@ const MAX_BELLS = 4;
 /** Those who rang, to be rung in turn. */
 export interface RingBack {
   /** Keeps where the one who rang can be rung; the four latest are kept. */
-  remember(bell: BellAddress | undefined): void;
+  remember(bell: BellRoute | undefined): void;
   /** Rings all of them. */
   ring(): void;
 }
@@ -17,7 +17,7 @@ export interface RingBack {
  * moved: a hub that places something rings first.
  */
 export function createRingBack(ringer: Ringer): RingBack {
-  const bells = new Map<string, BellAddress>();
+  const bells = new Map<string, BellRoute>();
   return {
     remember(bell) {
       if (!bell) return;
