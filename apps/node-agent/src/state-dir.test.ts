@@ -8,6 +8,7 @@ test("a journal is one node's, for one database", () => {
     ["forge", "https://xyz.supabase.co"],
     ["forge", "http://127.0.0.1:54321"],
     ["forge", "http://127.0.0.1:54322"],
+    ["forge", "http://127.0.0.1:54322/other"],
   ].map(([node = "", url = ""]) => journalOf("/state", node, url));
   expect(new Set(journals).size).toBe(journals.length);
   expect(journals[0]).toBe("/state/forge@abc.supabase.co.journal");

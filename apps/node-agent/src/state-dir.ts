@@ -28,10 +28,14 @@ export const socketOf = (folder: string, node: string): string =>
 
 /**
  * Where the agent of this node keeps outcomes that the database does not have yet. In another database
- * their jobs' ids are other jobs': those outcomes wait until the agent works for theirs again.
+ * their jobs' ids are other jobs': those outcomes wait until the agent works for theirs again. A database
+ * is known by its address.
  */
-export const journalOf = (folder: string, node: string, databaseUrl: string): string =>
-  path.join(folder, `${node}@${new URL(databaseUrl).host.replace(":", "_")}.journal`);
+export function journalOf(folder: string, node: string, databaseUrl: string): string {
+  const { host, pathname } = new URL(databaseUrl);
+  const address = `${host}${pathname}`.replace(/\/+$/, "").replaceAll(/[:/]/g, "_");
+  return path.join(folder, `${node}@${address}.journal`);
+}
 
 /**
  * The nodes whose agents have, or had, a socket here: in the folder that the variables name, or
