@@ -37,6 +37,21 @@ describe("a list of runs", () => {
     expect((await call("GET", `/jobs?cursor=${next}`)).status).toBe(422);
   });
 
+  test("takes no cursor whose place is none of its list", async ({ call }) => {
+    for (let n = 0; n < 2; n += 1) await call("POST", "/strands/hello/run");
+    for (const list of ["runs", "jobs"]) {
+      const { next } = (await call("GET", `/${list}?limit=1`)).body as unknown as Data;
+      const [digest] = JSON.parse(Buffer.from(String(next), "base64url").toString());
+      for (const place of [null, {}, -1, list === "runs" ? 7 : "x"]) {
+        const cursor = Buffer.from(JSON.stringify([digest, place])).toString("base64url");
+        expect(await call("GET", `/${list}?limit=1&cursor=${cursor}`)).toMatchObject({
+          status: 422,
+          body: { code: "INVALID_CURSOR" },
+        });
+      }
+    }
+  });
+
   test.for(["limit=0", "limit=201", "limit=x", "status=done", "since=yesterday", "limit="])(
     "refuses %s",
     async (query, { call }) => {

@@ -31,6 +31,13 @@ describe("bad input", () => {
       says: "limit: is given more than once",
     },
     {
+      title: "a filter that a stream does not have",
+      path: "/events?runId=7",
+      status: 422,
+      code: "INVALID_REQUEST",
+      says: 'query: Unrecognized key: \\"runId\\"',
+    },
+    {
       title: "a number in another notation",
       path: "/jobs?limit=0x10",
       status: 422,

@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { createHub } from "@loom/hub";
 import { createHubClient, everyPage, HubError } from "@loom/hub/client";
+import { untilReadable } from "@loom/queue/testing";
 import { pino } from "pino";
 import { describe, expect } from "vitest";
 import { serve } from "../src/serve.ts";
@@ -149,8 +150,10 @@ describe("a client", () => {
   test("tells what happened before it was opened, where that is asked for", async ({
     hub,
     queue,
+    database,
   }) => {
     await queue.pauseWorkflow("a");
+    await untilReadable(database);
     const seen: string[] = [];
     for await (const { event } of hub.client.streamEvents({ pastMs: 60_000 })) {
       seen.push(event);

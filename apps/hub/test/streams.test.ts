@@ -2,6 +2,7 @@ import { once } from "node:events";
 import { connect } from "node:net";
 import { createHub } from "@loom/hub";
 import type { Queue } from "@loom/queue";
+import { untilReadable } from "@loom/queue/testing";
 import { pino } from "pino";
 import { describe, expect, onTestFinished } from "vitest";
 import { serve } from "../src/serve.ts";
@@ -120,12 +121,14 @@ describe("everything that happens", () => {
     for (const name of ["long ago", "lately"]) await queue.pauseWorkflow(name);
     await database.sql`
       update public.loom_events set at = at - interval '20 minutes' where detail = 'long ago'`;
+    await untilReadable(database);
     const stream = await served.open("/events?pastMs=900000");
     const past = await stream.until("now");
     expect(past).toMatchObject([{ data: { detail: "lately" } }, { event: "now" }]);
     await queue.pauseWorkflow("later");
     const later = await stream.next();
     expect(later).toMatchObject({ data: { detail: "later" } });
+    await untilReadable(database);
 
     // Who comes again is told what it missed, and then that it is now.
     const again = await served.open("/events?pastMs=900000", {

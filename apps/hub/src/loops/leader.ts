@@ -5,7 +5,7 @@ import { createBell, type Log, repeat } from "@loom/worker";
 export interface Leader {
   /** The epoch of this hub's lead, as soon as it has one; undefined when it is not kept any more. */
   whenLeading(): Promise<number | undefined>;
-  /** Of the node whose hub leads, as it was 2 s ago at most; undefined while this one leads. */
+  /** Of the node whose hub leads, as the last answer had it, 2 s ago at most while the database is there; undefined while this one leads. */
   doorbell(): NodeDoorbell | undefined;
   /** Takes the lead when it is free, and keeps it, until the signal aborts. Once. */
   keep(options: { signal: AbortSignal }): Promise<void>;

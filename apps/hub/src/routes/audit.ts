@@ -24,7 +24,7 @@ export function auditRoutes({ queue }: RouteDeps) {
   const app = createRouter();
   app.openapi(list, async (c) => {
     const { cursor, limit } = c.req.valid("query");
-    const after = readCursor(cursor, { list: "audit" })?.toString();
+    const after = readCursor(cursor, { list: "audit" }, z.string());
     const { requests, next } = await queue.listRequests({ after, limit });
     return c.json(toPage(c, requests.map(withIsoDates), next, { list: "audit" }), 200);
   });

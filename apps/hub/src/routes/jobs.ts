@@ -107,8 +107,7 @@ export function jobRoutes({ queue, feed, onJobsAdded }: RouteDeps) {
   app.openapi(list, async (c) => {
     const { cursor, limit, ...rest } = c.req.valid("query");
     const filters = { list: "jobs", ...rest };
-    const place = readCursor(cursor, filters);
-    const after = place === undefined ? undefined : Number(place);
+    const after = readCursor(cursor, filters, z.int().positive());
     const { jobs, next } = await queue.listJobs({ ...rest, after, limit });
     return c.json(toPage(c, jobs.map(toJobSummary), next, filters), 200);
   });

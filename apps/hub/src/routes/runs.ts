@@ -145,7 +145,7 @@ export function runRoutes(deps: RouteDeps) {
       ...rest,
       since: since === undefined ? undefined : new Date(since),
       until: until === undefined ? undefined : new Date(until),
-      after: readCursor(cursor, filters)?.toString(),
+      after: readCursor(cursor, filters, z.string()),
       limit,
     });
     return c.json(toPage(c, runs.map(toRunSummary), next, filters), 200);

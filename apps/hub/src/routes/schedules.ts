@@ -88,7 +88,7 @@ export function scheduleRoutes(deps: RouteDeps) {
     const { id } = c.req.valid("param");
     const { cursor, limit } = c.req.valid("query");
     const filters = { list: "slots", id };
-    const after = readCursor(cursor, filters);
+    const after = readCursor(cursor, filters, z.iso.datetime());
     const page = await queue.listSlots(id, { limit, ...(after && { after: new Date(after) }) });
     if (!page) throw await unknownSchedule(id);
     const next = page.next?.toISOString() ?? null;

@@ -34,7 +34,7 @@ const everything = createRoute({
     "Server-sent events: `event` is the type, `id` where it can be resumed, `data` an Event. `reset` says that too much happened since `Last-Event-ID` to tell: look anew, and go on from there. With `pastMs`, what happened before is told first, at most 20 000 events, and `now` says that the rest happens as it is told. A comment every 15 s keeps the connection. What was done at somebody's request (`request.done`) is told with the scope `operate`.",
   request: {
     headers,
-    query: z.object({
+    query: z.strictObject({
       pastMs: wholeNumber({ min: 0, max: MAX_PAST_MS }).default(0).openapi({
         description: "How far back to begin where there is no `Last-Event-ID`; up to an hour",
       }),

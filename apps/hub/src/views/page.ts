@@ -43,24 +43,28 @@ const mismatch = (detail: string): ProblemError =>
     hint: "use `next` of the page before with the same filters, or begin without a cursor",
   });
 
-const cursorSchema = z.tuple([z.string(), z.union([z.string(), z.int().positive()])]);
+const cursorSchema = z.tuple([z.string(), z.unknown()]);
 
 /**
  * The place in a list that a cursor stands for.
  *
+ * @param place - What the list's places are.
  * @throws ProblemError `INVALID_CURSOR`
  */
-export function readCursor(
+export function readCursor<Place>(
   cursor: string | undefined,
   filters: object,
-): string | number | undefined {
+  place: z.ZodType<Place>,
+): Place | undefined {
   if (cursor === undefined) return undefined;
-  const parsed = cursorSchema.safeParse(parseJson(Buffer.from(cursor, "base64url").toString()));
-  if (!parsed.success) throw mismatch("the cursor is none of this hub's");
-  const [digest, place] = parsed.data;
-  if (digest !== digestOf(filters))
+  const text = Buffer.from(cursor, "base64url").toString();
+  const [digest, told] = cursorSchema.safeParse(parseJson(text)).data ?? [];
+  const found = place.safeParse(told);
+  if (!found.success) throw mismatch("the cursor is none of this hub's");
+  if (digest !== digestOf(filters)) {
     throw mismatch("the cursor belongs to a list with other filters");
-  return place;
+  }
+  return found.data;
 }
 
 function parseJson(text: string): unknown {

@@ -4,3 +4,4 @@ export { describeQueue } from "./describe-queue.ts";
 export { makeJob } from "./new-job.ts";
 export { makePlan } from "./plan.ts";
 export type { QueueFixtures, QueueTest } from "./queue-test.ts";
+export { untilReadable } from "./until-readable.ts";
