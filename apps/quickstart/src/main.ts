@@ -1,3 +1,4 @@
+import { rmSync } from "node:fs";
 import path from "node:path";
 import { buildDashboard } from "@loom/dashboard/build";
 import { type LocalDb, startLocalDb } from "@loom/local-db";
@@ -29,6 +30,11 @@ async function main(): Promise<void> {
     () => openDatabase(settings),
     ({ description }) => description,
   );
+  // Beside an agent of this machine, or of another clone, it is one of its own.
+  const stateDir = path.join(settings.dataDir, "agent");
+  // The embedded database has another address at each start: nothing that an agent kept for the last one
+  // would be offered to it, and what was not delivered is done again.
+  if (!settings.supabase) rmSync(stateDir, { recursive: true, force: true });
   const base = { ...process.env, SUPABASE_URL: url, SUPABASE_SERVICE_ROLE_KEY: key };
   await stage(
     "dashboard",
@@ -57,8 +63,7 @@ async function main(): Promise<void> {
         env: {
           ...base,
           LOOM_NODE_NAME: "pop-os",
-          // Beside an agent of this machine, or of another clone, it is one of its own.
-          LOOM_STATE_DIR: process.env.LOOM_STATE_DIR ?? path.join(settings.dataDir, "agent"),
+          LOOM_STATE_DIR: process.env.LOOM_STATE_DIR ?? stateDir,
           LOOM_CAPABILITIES: "has-gpu",
           LOOM_SLOTS: "2",
           POLL_INTERVAL_MS: process.env.POLL_INTERVAL_MS ?? AGENT_POLL_MS,
