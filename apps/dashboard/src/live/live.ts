@@ -5,6 +5,7 @@ import type { Mesh } from "../mesh/mesh.ts";
 import type { Reading } from "../mesh/read-mesh.ts";
 import { createRecorder, REPLAY_MS, type Recorder } from "../mesh/recorder.ts";
 import { type ConnectionState, openConnection } from "./connection.ts";
+import { createRounds } from "./rounds.ts";
 
 /** How often what no event tells is read again: heartbeats, reasons, other hubs' changes. */
 const READ_EVERY_MS = 10_000;
@@ -56,9 +57,6 @@ export function createLive({ onLoggedOut }: { onLoggedOut: () => void }): Live {
     heardAt: Date.now(),
   };
   let isScheduled = false;
-  let isReading = false;
-  let isClosed = false;
-  let readTimer: ReturnType<typeof setTimeout> | undefined;
   let close = () => {};
 
   function set(change: Partial<LiveState>): void {
@@ -79,33 +77,20 @@ export function createLive({ onLoggedOut }: { onLoggedOut: () => void }): Live {
     // An event comes some time after it happened, never before: the least delay tells most.
     const clockOffsetMs = Math.max(state.clockOffsetMs, Date.parse(event.at) - now);
     set({ mesh: recorder.mesh, heardAt: now, clockOffsetMs });
-    if (isNews(event, recorder.mesh)) readIn(READ_SOON_MS);
+    if (isNews(event, recorder.mesh)) readings.within(READ_SOON_MS);
   }
 
-  function readIn(ms: number): void {
-    clearTimeout(readTimer);
-    readTimer = setTimeout(read, ms);
-  }
-
-  function read(): void {
-    if (isReading) return;
-    isReading = true;
-    void readEverything(Date.now() + state.clockOffsetMs)
-      .then((taken) => {
-        recorder.addReading(taken);
-        set({ mesh: recorder.mesh, isRead: true, heardAt: Date.now() });
-      })
-      .catch((error: unknown) => {
-        if (isLoggedOut(error)) onLoggedOut();
-        // Anything else shows in the connection's state, and is tried again.
-      })
-      .finally(() => {
-        isReading = false;
-        if (isClosed || state.connection === "paused") return;
-        const hasWaiting = [...recorder.mesh.jobs.values()].some((job) => job.state === "waiting");
-        readIn(hasWaiting && !document.hidden ? READ_WAITING_MS : READ_EVERY_MS);
-      });
-  }
+  const readings = createRounds(async () => {
+    try {
+      recorder.addReading(await readEverything(Date.now() + state.clockOffsetMs));
+      set({ mesh: recorder.mesh, isRead: true, heardAt: Date.now() });
+    } catch (error) {
+      if (isLoggedOut(error)) onLoggedOut();
+      // Anything else shows in the connection's state, and is tried again.
+    }
+    const hasWaiting = [...recorder.mesh.jobs.values()].some((job) => job.state === "waiting");
+    return hasWaiting && !document.hidden ? READ_WAITING_MS : READ_EVERY_MS;
+  });
 
   function open(): void {
     /** What happened before the page was there, until all of it has come. */
@@ -114,12 +99,12 @@ export function createLive({ onLoggedOut }: { onLoggedOut: () => void }): Live {
       url: `/api/loom/events?pastMs=${REPLAY_MS}`,
       onState: (connection) => {
         set({ connection });
-        if (connection === "refused") read();
+        if (connection === "refused") readings.within(0);
       },
       onStart() {
         past = [];
         recorder.restart();
-        readIn(0);
+        readings.within(0);
       },
       onEvent(event, isPast) {
         if (past) past.push(event);
@@ -131,13 +116,13 @@ export function createLive({ onLoggedOut }: { onLoggedOut: () => void }): Live {
         past = undefined;
         set({ mesh: recorder.mesh });
       },
-      onGap: () => readIn(0),
+      onGap: () => readings.within(0),
     });
   }
 
   function stop(): void {
     close();
-    clearTimeout(readTimer);
+    readings.stop();
   }
 
   open();
@@ -163,10 +148,7 @@ export function createLive({ onLoggedOut }: { onLoggedOut: () => void }): Live {
       set({ connection: "connecting" });
       open();
     },
-    close() {
-      isClosed = true;
-      stop();
-    },
+    close: stop,
   };
 }
 

@@ -1,0 +1,78 @@
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { createRounds } from "./rounds.ts";
+
+const EVERY_MS = 10_000;
+
+beforeEach(() => {
+  vi.useFakeTimers();
+});
+afterEach(() => {
+  vi.useRealTimers();
+});
+
+/** Rounds that are over when they are told to be. */
+function held() {
+  const open: PromiseWithResolvers<number>[] = [];
+  const rounds = createRounds(() => {
+    const round = Promise.withResolvers<number>();
+    open.push(round);
+    return round.promise;
+  });
+  return { rounds, open };
+}
+
+describe("rounds", () => {
+  test("follow each other by themselves", async () => {
+    const go = vi.fn(async () => EVERY_MS);
+    createRounds(go).within(0);
+    await vi.advanceTimersByTimeAsync(3.5 * EVERY_MS);
+    expect(go).toHaveBeenCalledTimes(4);
+  });
+
+  test("are one for what is asked for together", async () => {
+    const go = vi.fn(async () => EVERY_MS);
+    const rounds = createRounds(go);
+    for (let asked = 0; asked < 5; asked += 1) {
+      rounds.within(300);
+      await vi.advanceTimersByTimeAsync(50);
+    }
+    await vi.advanceTimersByTimeAsync(EVERY_MS / 2);
+    expect(go).toHaveBeenCalledTimes(1);
+  });
+
+  test("go on however often they are asked for", async () => {
+    const go = vi.fn(async () => EVERY_MS);
+    const rounds = createRounds(go);
+    for (let asked = 0; asked < 300; asked += 1) {
+      rounds.within(300);
+      await vi.advanceTimersByTimeAsync(200);
+    }
+    expect(go.mock.calls.length).toBeGreaterThan(100);
+  });
+
+  test("are one at a time, and what is asked for meanwhile follows at once", async () => {
+    const { rounds, open } = held();
+    rounds.within(0);
+    await vi.advanceTimersByTimeAsync(0);
+    rounds.within(0);
+    await vi.advanceTimersByTimeAsync(EVERY_MS);
+    expect(open.length).toBe(1);
+    open[0]?.resolve(EVERY_MS);
+    await vi.advanceTimersByTimeAsync(0);
+    expect(open.length).toBe(2);
+  });
+
+  test("stop until they are asked for again", async () => {
+    const { rounds, open } = held();
+    rounds.within(0);
+    await vi.advanceTimersByTimeAsync(0);
+    rounds.within(0);
+    rounds.stop();
+    open[0]?.resolve(EVERY_MS);
+    await vi.advanceTimersByTimeAsync(2 * EVERY_MS);
+    expect(open.length).toBe(1);
+    rounds.within(0);
+    await vi.advanceTimersByTimeAsync(0);
+    expect(open.length).toBe(2);
+  });
+});
