@@ -1,4 +1,4 @@
-import type { Event } from "@loom/hub/client";
+import type { Event, JobQuery, RunQuery } from "@loom/hub/client";
 import { everyPage } from "@loom/hub/client";
 import { hub, isLoggedOut } from "../hub.ts";
 import type { Mesh } from "../mesh/mesh.ts";
@@ -80,9 +80,11 @@ export function createLive({ onLoggedOut }: { onLoggedOut: () => void }): Live {
     if (isNews(event, recorder.mesh)) readings.within(READ_SOON_MS);
   }
 
-  const readings = createRounds(async () => {
+  const readings = createRounds(async (signal) => {
     try {
-      recorder.addReading(await readEverything(Date.now() + state.clockOffsetMs));
+      const reading = await readEverything(Date.now() + state.clockOffsetMs, signal);
+      signal.throwIfAborted();
+      recorder.addReading(reading);
       set({ mesh: recorder.mesh, isRead: true, heardAt: Date.now() });
     } catch (error) {
       if (isLoggedOut(error)) onLoggedOut();
@@ -104,7 +106,8 @@ export function createLive({ onLoggedOut }: { onLoggedOut: () => void }): Live {
       onStart() {
         past = [];
         recorder.restart();
-        readings.within(0);
+        // A reading from before is none to begin with.
+        readings.startOver();
       },
       onEvent(event, isPast) {
         if (past) past.push(event);
@@ -116,7 +119,7 @@ export function createLive({ onLoggedOut }: { onLoggedOut: () => void }): Live {
         past = undefined;
         set({ mesh: recorder.mesh });
       },
-      onGap: () => readings.within(0),
+      onGap: readings.startOver,
     });
   }
 
@@ -158,14 +161,17 @@ const isNews = ({ type, jobId }: Event, mesh: Mesh): boolean =>
   type === "job.waiting" ||
   (jobId !== null && mesh.jobs.get(jobId)?.step === null);
 
-async function readEverything(at: number): Promise<Reading> {
+async function readEverything(at: number, signal: AbortSignal): Promise<Reading> {
+  const call = { signal };
+  const listRuns = (query: RunQuery) => hub.listRuns(query, call);
+  const listJobs = (query: JobQuery) => hub.listJobs(query, call);
   const unfinished = ["running", "pending", "waiting", "blocked"] as const;
   const [nodes, recent, running, newest, ...jobs] = await Promise.all([
-    hub.listNodes(),
-    hub.listRuns({ limit: 50 }),
-    collect(everyPage(hub.listRuns, { status: "running" as const, limit: 200 }), MAX_JOBS),
-    hub.listJobs({ limit: 100 }),
-    ...unfinished.map((state) => collect(everyPage(hub.listJobs, { state, limit: 200 }), MAX_JOBS)),
+    hub.listNodes(call),
+    listRuns({ limit: 50 }),
+    collect(everyPage(listRuns, { status: "running", limit: 200 }), MAX_JOBS),
+    listJobs({ limit: 100 }),
+    ...unfinished.map((state) => collect(everyPage(listJobs, { state, limit: 200 }), MAX_JOBS)),
   ]);
   const runs = new Map([...recent.data, ...running].map((run) => [run.id, run]));
   return { at, nodes: nodes.data, runs: [...runs.values()], jobs: [newest.data, ...jobs].flat() };

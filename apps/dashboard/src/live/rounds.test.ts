@@ -12,9 +12,9 @@ afterEach(() => {
 
 /** Rounds that are over when they are told to be. */
 function held() {
-  const open: PromiseWithResolvers<number>[] = [];
-  const rounds = createRounds(() => {
-    const round = Promise.withResolvers<number>();
+  const open: (PromiseWithResolvers<number> & { signal: AbortSignal })[] = [];
+  const rounds = createRounds((signal) => {
+    const round = { ...Promise.withResolvers<number>(), signal };
     open.push(round);
     return round.promise;
   });
@@ -62,12 +62,29 @@ describe("rounds", () => {
     expect(open.length).toBe(2);
   });
 
+  test("start over at once, whatever becomes of the one that was under way", async () => {
+    const { rounds, open } = held();
+    rounds.within(0);
+    await vi.advanceTimersByTimeAsync(0);
+    rounds.startOver();
+    await vi.advanceTimersByTimeAsync(0);
+    expect(open.map(({ signal }) => signal.aborted)).toEqual([true, false]);
+    // The first one is over late: neither is the second followed for that, nor joined by a third.
+    open[0]?.resolve(0);
+    await vi.advanceTimersByTimeAsync(EVERY_MS);
+    expect(open.length).toBe(2);
+    open[1]?.resolve(EVERY_MS);
+    await vi.advanceTimersByTimeAsync(EVERY_MS);
+    expect(open.length).toBe(3);
+  });
+
   test("stop until they are asked for again", async () => {
     const { rounds, open } = held();
     rounds.within(0);
     await vi.advanceTimersByTimeAsync(0);
     rounds.within(0);
     rounds.stop();
+    expect(open[0]?.signal.aborted).toBe(true);
     open[0]?.resolve(EVERY_MS);
     await vi.advanceTimersByTimeAsync(2 * EVERY_MS);
     expect(open.length).toBe(1);

@@ -5,14 +5,18 @@ export interface Rounds {
    * not put off, however often this is asked for.
    */
   within(ms: number): void;
+  /** A new one begins at once: the one under way is told to stop, and counts no more. */
+  startOver(): void;
   /** Nothing more is done, until it is asked for again. */
   stop(): void;
 }
 
-/** @param go - One round; resolves with in how many ms the next one is due by itself, and never rejects. */
-export function createRounds(go: () => Promise<number>): Rounds {
-  let isUnderWay = false;
-  let isStopped = false;
+/**
+ * @param go - One round, until the signal says that it counts no more; resolves with in how many ms the next
+ *   one is due by itself, and never rejects.
+ */
+export function createRounds(go: (signal: AbortSignal) => Promise<number>): Rounds {
+  let underWay: AbortController | undefined;
   let dueAt = Number.POSITIVE_INFINITY;
   let timer: ReturnType<typeof setTimeout> | undefined;
 
@@ -22,27 +26,36 @@ export function createRounds(go: () => Promise<number>): Rounds {
   }
 
   async function begin(): Promise<void> {
-    isUnderWay = true;
+    const round = new AbortController();
+    underWay = round;
     dueAt = Number.POSITIVE_INFINITY;
-    const ms = await go();
-    isUnderWay = false;
-    if (isStopped) return;
+    const ms = await go(round.signal);
+    if (round.signal.aborted) return;
+    underWay = undefined;
     dueAt = Math.min(dueAt, Date.now() + ms);
     wait();
   }
 
+  function within(ms: number): void {
+    const at = Date.now() + ms;
+    if (at >= dueAt) return;
+    dueAt = at;
+    if (!underWay) wait();
+  }
+
+  function stop(): void {
+    underWay?.abort();
+    underWay = undefined;
+    dueAt = Number.POSITIVE_INFINITY;
+    clearTimeout(timer);
+  }
+
   return {
-    within(ms) {
-      isStopped = false;
-      const at = Date.now() + ms;
-      if (at >= dueAt) return;
-      dueAt = at;
-      if (!isUnderWay) wait();
+    within,
+    startOver() {
+      stop();
+      within(0);
     },
-    stop() {
-      isStopped = true;
-      dueAt = Number.POSITIVE_INFINITY;
-      clearTimeout(timer);
-    },
+    stop,
   };
 }
