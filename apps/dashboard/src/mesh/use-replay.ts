@@ -36,13 +36,19 @@ export function useReplay(): Replay {
   const [isPlaying, setPlaying] = useState(false);
   const [speed, setSpeed] = useState<Speed>(1);
   const listeners = useRef(new Set<(pulse: Pulse) => void>());
-  const tell = (pulse: Pulse | undefined) => {
+  const tell = useCallback((pulse: Pulse | undefined) => {
     if (pulse) for (const listener of listeners.current) listener(pulse);
-  };
+  }, []);
   const pulses = useCallback<PulseSource>((listener) => {
     listeners.current.add(listener);
     return () => listeners.current.delete(listener);
   }, []);
+
+  const moment = useRef(at);
+  moment.current = at;
+  const offset = useRef(clockOffsetMs);
+  offset.current = clockOffsetMs;
+  const now = useCallback(() => moment.current ?? Date.now() + offset.current, []);
 
   const until = Date.now() + clockOffsetMs;
   const from = Math.max(live.recorder.beginsAt ?? until, until - REPLAY_MS);
@@ -55,7 +61,7 @@ export function useReplay(): Replay {
     if (at === null || !isPlaying) return;
     const timer = setTimeout(() => {
       const next = at + TICK_MS * speed;
-      if (next >= Date.now() + clockOffsetMs) {
+      if (next >= Date.now() + offset.current) {
         setAt(null);
         setPlaying(false);
         return;
@@ -68,13 +74,8 @@ export function useReplay(): Replay {
       setAt(next);
     }, TICK_MS);
     return () => clearTimeout(timer);
-  });
-
-  const moment = useRef(at);
-  moment.current = at;
-  const offset = useRef(clockOffsetMs);
-  offset.current = clockOffsetMs;
-  const now = useCallback(() => moment.current ?? Date.now() + offset.current, []);
+    // Not with every rendering: while much happens, the next one comes before the tick.
+  }, [at, isPlaying, speed, live, tell]);
 
   return {
     mesh: at === null ? mesh : live.recorder.meshAt(at),
