@@ -57,6 +57,8 @@ export function MeshMap({
       scheme.removeEventListener("change", takeInk);
       removeEventListener(THEME_CHANGED, takeInk);
       created.stop();
+      // What was missed the next painter has not missed.
+      setMissed(0);
     };
   }, [isStill, pulses]);
 
