@@ -166,8 +166,10 @@ describe("a client", () => {
     const stop = new AbortController();
     const stream = hub.client.streamEvents({ signal: stop.signal });
     const next = stream.next();
+    const explained = hub.client.explain({ requires: ["has-gpu"] }, { signal: stop.signal });
     stop.abort(new Error("enough"));
     await expect(next).rejects.toThrow();
+    await expect(explained).rejects.toThrow("enough");
   });
 });
 

@@ -86,7 +86,7 @@ export function RequirementsExplained({ requires, host }: Question) {
   const asked = { requires, ...(host !== null && { host }) };
   const explained = useHub(
     `explain ${JSON.stringify(asked)}`,
-    () => hub.explain(asked),
+    (call) => hub.explain(asked, call),
     concernsNodes,
   );
   return (
@@ -140,7 +140,7 @@ async function explainSteps(name: string, call: { signal: AbortSignal }) {
     [...needs.values()].map(async ({ steps, isOpen, requires, host }) => ({
       steps,
       isOpen,
-      explanation: await hub.explain({ requires, ...(host !== null && { host }) }),
+      explanation: await hub.explain({ requires, ...(host !== null && { host }) }, call),
     })),
   );
 }

@@ -120,12 +120,16 @@ export function createHubClient(options: HubClientOptions) {
     explainJob: (id: number, query: { node?: string } = {}, call?: CallOptions) =>
       read<Api.JobExplanation>(at("jobs", id, "explain"), query, call),
     /** Which node would take a step that requires this, and why no other. */
-    async explain(body: {
-      requires?: readonly string[];
-      host?: string;
-      prefers?: readonly { clause: string; weight: number }[];
-    }) {
-      return (await (await ask("POST", "explain", { body })).json()) as Api.Explanation;
+    async explain(
+      body: {
+        requires?: readonly string[];
+        host?: string;
+        prefers?: readonly { clause: string; weight: number }[];
+      },
+      { signal }: CallOptions = {},
+    ) {
+      const answer = await ask("POST", "explain", { body, ...(signal && { signal }) });
+      return (await answer.json()) as Api.Explanation;
     },
     addJobs: (
       jobs: readonly NewJob[],
