@@ -41,7 +41,8 @@ async function record(
       else waiting.set(type, resolve);
     });
   const listening = (async () => {
-    for await (const { data } of stream) {
+    for await (const { event, data } of stream) {
+      if (event === "now" || event === "reset") continue;
       // Who asked for what is not on the map.
       if (data.runId === runId || data.type === "request.done") continue;
       events.push(data);

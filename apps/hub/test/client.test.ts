@@ -42,8 +42,9 @@ describe("a client", () => {
     const { client } = hub;
     const { runId } = await client.startRun("chain", { input: {} });
     const seen: string[] = [];
-    for await (const { event } of client.streamRunEvents(runId)) {
+    for await (const { event, data } of client.streamRunEvents(runId)) {
       seen.push(event);
+      if (event === "snapshot") expect(data.status).toBe("running");
       if (event === "snapshot") await runAll(queue, await sayHello(queue, "forge"));
     }
     expect(seen[0]).toBe("snapshot");
@@ -155,11 +156,15 @@ describe("a client", () => {
     await queue.pauseWorkflow("a");
     await untilReadable(database);
     const seen: string[] = [];
-    for await (const { event } of hub.client.streamEvents({ pastMs: 60_000 })) {
-      seen.push(event);
-      if (event === "now") break;
+    for await (const { event, data } of hub.client.streamEvents({ pastMs: 60_000 })) {
+      if (event === "now" || event === "reset") {
+        // @ts-expect-error: these tell nothing but their name
+        seen.push(event, data.at);
+        break;
+      }
+      seen.push(event, data.at);
     }
-    expect(seen).toEqual(["workflow.paused", "now"]);
+    expect(seen).toEqual(["workflow.paused", expect.any(String), "now", undefined]);
   });
 
   test("stops waiting when it is told to", async ({ hub }) => {

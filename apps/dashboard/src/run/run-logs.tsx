@@ -39,8 +39,7 @@ function StepLog({ id, step }: { id: number; step: string }) {
     const stop = new AbortController();
     const follow = async () => {
       let current: number | null = null;
-      for await (const { event, data } of hub.streamJobLog(id, { signal: stop.signal })) {
-        if (event !== "log") continue;
+      for await (const { data } of hub.streamJobLog(id, { signal: stop.signal })) {
         // A new fence is a new attempt: its output begins anew.
         const isNewAttempt = data.fence !== current;
         current = data.fence;

@@ -41,6 +41,12 @@ export interface NewJob {
   startWithinMs?: number;
 }
 
+type Happened = StreamEvent<Api.Event["type"], Api.Event>;
+/** What follows happens as it is told. */
+type Now = StreamEvent<"now", object>;
+/** Too much happened to tell: look anew. */
+type Reset = StreamEvent<"reset", object>;
+
 export type HubClient = ReturnType<typeof createHubClient>;
 
 /**
@@ -174,24 +180,24 @@ export function createHubClient(options: HubClientOptions) {
 
     /**
      * `request.done` only for those who may operate. With `pastMs` (up to an hour) what happened before
-     * comes first, and then `now`, without data.
+     * comes first, and then `now`.
      */
     streamEvents: ({
       pastMs = 0,
       ...stream
-    }: StreamOptions & { pastMs?: number } = {}): AsyncGenerator<StreamEvent<Api.Event>, void> =>
+    }: StreamOptions & { pastMs?: number } = {}): AsyncGenerator<Happened | Now | Reset, void> =>
       followStream(ask, pastMs > 0 ? `events?pastMs=${pastMs}` : "events", stream),
-    /** Begins with `snapshot`, whose data is the run; ends when the run is finished. */
+    /** Begins with `snapshot`, unless it goes on `after` an event; ends when the run is finished. */
     streamRunEvents: (
       id: string,
       stream: StreamOptions = {},
-    ): AsyncGenerator<StreamEvent<Api.Event | Api.Run>, void> =>
+    ): AsyncGenerator<StreamEvent<"snapshot", Api.Run> | Happened | Reset, void> =>
       followStream(ask, at("runs", id, "events"), stream),
     /** Ends when the job is finished. */
     streamJobLog: (
       id: number,
       stream: StreamOptions = {},
-    ): AsyncGenerator<StreamEvent<Api.Log>, void> =>
+    ): AsyncGenerator<StreamEvent<"log", Api.Log>, void> =>
       followStream(ask, at("jobs", id, "logs", "stream"), stream),
 
     getDoctor: (call?: CallOptions) => read<Api.Diagnosis>("doctor", {}, call),

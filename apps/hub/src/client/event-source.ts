@@ -1,12 +1,12 @@
 import { HubError } from "./hub-error.ts";
 import { type Ask, pause } from "./request.ts";
 
-/** One event of a stream. */
-export interface StreamEvent<Data> {
+/** One event of a stream; of what kind, its name says. */
+export interface StreamEvent<Name extends string = string, Data = unknown> {
   /** Where to go on behind it. */
   id: string | undefined;
   /** Such as `job.settled`. */
-  event: string;
+  event: Name;
   data: Data;
 }
 
@@ -25,11 +25,11 @@ const RETRY_MS = 2_000;
  *
  * @throws HubError when the hub refuses it.
  */
-export async function* followStream<Data>(
+export async function* followStream<Told extends StreamEvent>(
   ask: Ask,
   path: string,
   { signal, after }: StreamOptions,
-): AsyncGenerator<StreamEvent<Data>, void> {
+): AsyncGenerator<Told, void> {
   let last = after;
   for (;;) {
     try {
@@ -38,7 +38,7 @@ export async function* followStream<Data>(
         ...(signal && { signal }),
       });
       if (answer.status === 204 || !answer.body) return;
-      for await (const event of parseEvents<Data>(answer.body)) {
+      for await (const event of parseEvents<Told>(answer.body)) {
         if (event.event === "end") return;
         last = event.id ?? last;
         yield event;
@@ -52,9 +52,9 @@ export async function* followStream<Data>(
 }
 
 /** The events in a body of `text/event-stream`. */
-async function* parseEvents<Data>(
+async function* parseEvents<Told extends StreamEvent>(
   body: ReadableStream<Uint8Array>,
-): AsyncGenerator<StreamEvent<Data>, void> {
+): AsyncGenerator<Told, void> {
   const reader = body.getReader();
   const decoder = new TextDecoder();
   let text = "";
@@ -66,7 +66,7 @@ async function* parseEvents<Data>(
       const blocks = text.split("\n\n");
       text = blocks.pop() ?? "";
       for (const block of blocks) {
-        const event = parseBlock<Data>(block);
+        const event = parseBlock<Told>(block);
         if (event) yield event;
       }
     }
@@ -76,7 +76,7 @@ async function* parseEvents<Data>(
   }
 }
 
-function parseBlock<Data>(block: string): StreamEvent<Data> | undefined {
+function parseBlock<Told extends StreamEvent>(block: string): Told | undefined {
   const fields = new Map<string, string>();
   for (const line of block.split("\n")) {
     const colon = line.indexOf(":");
@@ -86,5 +86,5 @@ function parseBlock<Data>(block: string): StreamEvent<Data> | undefined {
   const event = fields.get("event");
   const data = fields.get("data");
   if (event === undefined || data === undefined) return undefined;
-  return { id: fields.get("id"), event, data: JSON.parse(data) as Data };
+  return { id: fields.get("id"), event, data: JSON.parse(data) } as Told;
 }
