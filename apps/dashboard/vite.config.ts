@@ -5,6 +5,9 @@ import { defaultClientConditions, defineConfig } from "vite";
 export default defineConfig({
   root: fileURLToPath(new URL(".", import.meta.url)),
   resolve: { conditions: ["@loom/source", ...defaultClientConditions] },
+  // Wherever it is built from: a test's NODE_ENV would put React's development build into the page.
+  define: { "process.env.NODE_ENV": '"production"' },
+  oxc: { jsx: { runtime: "automatic", development: false } },
   build: {
     outDir: fileURLToPath(new URL("../hub/dist/dashboard", import.meta.url)),
     emptyOutDir: true,
