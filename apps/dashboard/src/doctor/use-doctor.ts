@@ -4,7 +4,7 @@ import { hub } from "../hub.ts";
 import { useLiveState } from "../live/live-context.tsx";
 import { type Asked, useHub } from "../use-hub.ts";
 
-/** The checks ask the database, the tailnet and every doorbell: not more often than a person would. */
+/** Of each tab that is seen: the checks ask the database, the tailnet and every doorbell. */
 const ASK_EVERY_MS = 60_000;
 
 /** What the doctor found, and when, by this clock. */
@@ -12,7 +12,7 @@ export interface Examined extends Diagnosis {
   at: number;
 }
 
-/** Asks the hub's doctor every minute, for all that shows what it finds. */
+/** Asks the hub's doctor every minute. The shell does, for all that shows what it finds. */
 export function useDoctor(): Asked<Examined> {
   const { connection } = useLiveState();
   const asked = useHub("doctor", async (call) => ({

@@ -1,5 +1,5 @@
 import type { Diagnosis } from "@loom/hub/client";
-import { useEffect } from "react";
+import { useEffect, useRef } from "react";
 import type { Examined } from "../doctor/use-doctor.ts";
 import { Answer } from "../parts/notice.tsx";
 import { StateBadge } from "../parts/state-badge.tsx";
@@ -11,9 +11,12 @@ const WORST_FIRST: readonly Check["status"][] = ["fail", "warn", "ok", "skipped"
 
 /** What somebody would look at when a remote step stays pending: found, and what would mend it. */
 export function DoctorPage({ doctor }: { doctor: Asked<Examined> }) {
-  const { reload } = doctor;
-  // Who comes here wants to know how it is, not how it was a minute ago.
-  useEffect(reload, [reload]);
+  const { data, error, reload } = doctor;
+  const wasAnswered = useRef(data !== undefined || error !== undefined);
+  // Who comes here wants to know how it is, not how it was a minute ago; what is being asked will tell.
+  useEffect(() => {
+    if (wasAnswered.current) reload();
+  }, [reload]);
   return (
     <>
       <div className="row spread">
