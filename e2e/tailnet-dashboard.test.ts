@@ -4,14 +4,14 @@ import path from "node:path";
 import { buildDashboard } from "@loom/dashboard/build";
 import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { browserPath, openBrowser } from "./support/browser.ts";
+import { browserPath, canBrowse, openBrowser } from "./support/browser.ts";
 import { createNamespace, namespacesMissing } from "./support/namespaces.ts";
 
 const HUB = "100.64.0.1";
 
 const missing = await namespacesMissing();
 if (missing && process.env.CI) throw new Error(`no network namespaces here: ${missing}`);
-const canRun = missing === undefined && (browserPath !== undefined || process.env.CI !== undefined);
+const canRun = missing === undefined && canBrowse;
 
 // A network of its own, where the hub has an address of the tailnet, and a browser beside it.
 describe.skipIf(!canRun)("the dashboard, in a browser of the tailnet", () => {

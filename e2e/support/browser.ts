@@ -14,6 +14,9 @@ const PLACES = [
 export const browserPath: string | undefined =
   process.env.CHROMIUM_BIN ?? PLACES.find((place) => existsSync(place));
 
+/** Where it is decided whether a change lands, a missing browser is a failure. */
+export const canBrowse = browserPath !== undefined || process.env.CI !== undefined;
+
 /** @throws Error where this machine has none. */
 export async function openBrowser(executablePath = browserPath): Promise<Browser> {
   if (executablePath === undefined) {

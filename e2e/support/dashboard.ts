@@ -1,4 +1,28 @@
+import { buildDashboard } from "@loom/dashboard/build";
 import type { Page } from "playwright-core";
+import { openBrowser } from "./browser.ts";
+import { type System, startSystem } from "./system.ts";
+
+/** A system with an agent, pop-os, that has a GPU; and a page of a browser that was nowhere yet. */
+export interface Dashboard {
+  system: System;
+  page: Page;
+  close(): Promise<void>;
+}
+
+export async function openDashboard(): Promise<Dashboard> {
+  await using stack = new AsyncDisposableStack();
+  await buildDashboard();
+  const system = await startSystem();
+  stack.defer(system.stop);
+  const browser = await openBrowser();
+  stack.defer(() => browser.close());
+  await system.startAgent("pop-os", ["has-gpu"]);
+  const context = await browser.newContext({ viewport: { width: 1440, height: 900 } });
+  const page = await context.newPage();
+  const opened = stack.move();
+  return { system, page, close: () => opened.disposeAsync() };
+}
 
 /** Opens a hub's page and sends its form of login. */
 export async function logIn(
