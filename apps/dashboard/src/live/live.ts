@@ -13,6 +13,8 @@ const READ_EVERY_MS = 10_000;
 const READ_WAITING_MS = 2_000;
 /** What an event does not tell is read once for all that come close together. */
 const READ_SOON_MS = 300;
+/** However much is news: a reading takes eight requests, of the hundred a second that one may make. */
+const READ_APART_MS = 1_200;
 /** How long an event takes to get here, at most, as long as none has. */
 const MAX_DELAY_MS = 1_000;
 /** Changes are told together, however many there are: nobody reads faster. Pulses do not wait for it. */
@@ -80,7 +82,7 @@ export function createLive({ onLoggedOut }: { onLoggedOut: () => void }): Live {
     if (isNews(event, recorder.mesh)) readings.within(READ_SOON_MS);
   }
 
-  const readings = createRounds(async (signal) => {
+  const readings = createRounds({ apartMs: READ_APART_MS }, async (signal) => {
     try {
       const reading = await readEverything(Date.now() + state.clockOffsetMs, signal);
       signal.throwIfAborted();

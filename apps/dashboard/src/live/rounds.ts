@@ -1,7 +1,7 @@
 /** Something that is done again and again, once at a time. */
 export interface Rounds {
   /**
-   * The next one begins in `ms` at the latest, and behind the one that is under way. What is due sooner is
+   * The next one begins in `ms` at the latest, but some time behind the one before. What is due sooner is
    * not put off, however often this is asked for.
    */
   within(ms: number): void;
@@ -12,17 +12,22 @@ export interface Rounds {
 }
 
 /**
+ * @param options.apartMs - From the end of a round to the next at least, unless that starts over.
  * @param go - One round, until the signal says that it counts no more; resolves with in how many ms the next
  *   one is due by itself, and never rejects.
  */
-export function createRounds(go: (signal: AbortSignal) => Promise<number>): Rounds {
+export function createRounds(
+  { apartMs }: { apartMs: number },
+  go: (signal: AbortSignal) => Promise<number>,
+): Rounds {
   let underWay: AbortController | undefined;
+  let endedAt = Number.NEGATIVE_INFINITY;
   let dueAt = Number.POSITIVE_INFINITY;
   let timer: ReturnType<typeof setTimeout> | undefined;
 
   function wait(): void {
     clearTimeout(timer);
-    timer = setTimeout(() => void begin(), dueAt - Date.now());
+    timer = setTimeout(() => void begin(), Math.max(dueAt, endedAt + apartMs) - Date.now());
   }
 
   async function begin(): Promise<void> {
@@ -32,7 +37,8 @@ export function createRounds(go: (signal: AbortSignal) => Promise<number>): Roun
     const ms = await go(round.signal);
     if (round.signal.aborted) return;
     underWay = undefined;
-    dueAt = Math.min(dueAt, Date.now() + ms);
+    endedAt = Date.now();
+    dueAt = Math.min(dueAt, endedAt + ms);
     wait();
   }
 
@@ -54,6 +60,7 @@ export function createRounds(go: (signal: AbortSignal) => Promise<number>): Roun
     within,
     startOver() {
       stop();
+      endedAt = Number.NEGATIVE_INFINITY;
       within(0);
     },
     stop,
