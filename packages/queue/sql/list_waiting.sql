@@ -1,5 +1,5 @@
--- The jobs to place next, with what placing weighs: of each kind of need and each
--- priority, the first few that are due.
+-- The jobs to place next, with what placing weighs: of each kind of need (see
+-- loom_requirement_key) and each priority, the first few that are due.
 --
 -- The cost follows the number of different needs, not the length of the queue, and jobs
 -- that no node can run cannot hide those behind them. A job whose concurrency key is

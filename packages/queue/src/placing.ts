@@ -19,10 +19,12 @@ export interface Refusal {
 /** What waits for a node, and which node it gets. */
 export interface Placing {
   /**
-   * Jobs to place next: up to `perKind` (1 to 500, default 50) of each distinct need
-   * and priority, so that what nobody can run never hides what somebody could.
+   * Jobs to place next: up to `perKind` (1 to 500, default 50) of each distinct need and
+   * priority, so that what nobody can run never hides what somebody could; and of those in
+   * nine lanes, so that a long run hides few others of its workflow.
    *
    * @see sql/list_waiting.sql
+   * @see sql/requirement_key.sql
    */
   listWaiting(options?: { perKind?: number }): Promise<WaitingJob[]>;
 
