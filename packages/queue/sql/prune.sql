@@ -15,9 +15,11 @@ declare
   v_slots  integer;
   v_events integer;
 begin
-  if p_keep_days < 0 then
-    raise exception 'keep 0 or more days'
-      using errcode = 'PT400', detail = 'INVALID_ARGUMENT', hint = 'the default is 30';
+  -- Postgres itself minds a negative limit only where its plan comes to it, and none at all with 0:
+  -- then there would always be more.
+  if p_keep_days is null or p_keep_days < 0 or p_limit is null or p_limit not between 1 and 10000 then
+    raise exception 'keep 0 or more days, and remove 1 to 10000 at once'
+      using errcode = 'PT400', detail = 'INVALID_ARGUMENT', hint = 'the defaults are 30 and 500';
   end if;
 
   with old as materialized (

@@ -48,7 +48,7 @@ export interface Upkeep {
 
   /**
    * Removes what has been finished for longer than `keepDays` (default 30), in bounded batches of
-   * `limit` (default 500) runs, jobs and events each.
+   * `limit` (1 to 10 000, default 500) runs, jobs, slots and events each.
    *
    * @see sql/prune.sql
    */

@@ -33,7 +33,7 @@ const refused: { title: string; call: (queue: Queue) => Promise<unknown> }[] = [
   },
   {
     title: "a limit that is negative (2201W)",
-    call: (queue) => queue.prune({ limit: -1 }),
+    call: (queue) => queue.expire({ limit: -1 }),
   },
 ];
 

@@ -106,10 +106,11 @@ export function retentionContract(test: QueueTest): void {
       expect(await countOf(database)).toEqual({ runs: 0, jobs: 0, logs: 0, events: 0 });
     });
 
-    test("refuses to keep less than nothing", async ({ queue }) => {
-      await expect(queue.prune({ keepDays: -1 })).rejects.toMatchObject({
-        code: "INVALID_ARGUMENT",
-      });
-    });
+    test.for([{ keepDays: -1 }, { limit: -1 }, { limit: 0 }, { limit: 10_001 }])(
+      "refuses %o",
+      async (options, { queue }) => {
+        await expect(queue.prune(options)).rejects.toMatchObject({ code: "INVALID_ARGUMENT" });
+      },
+    );
   });
 }
