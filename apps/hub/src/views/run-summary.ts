@@ -6,20 +6,25 @@ import { jobState } from "./job.ts";
 export const runStatus = z.enum(runStatuses);
 export const runTrigger = z.enum(runTriggers);
 
+/** What is told of a run in a list as well as alone. */
+export const runFacts = {
+  id: z.string(),
+  workflow: z.string(),
+  version: z.string(),
+  status: runStatus,
+  trigger: runTrigger,
+  /** Who asked for it. */
+  askedBy: z.string().nullable(),
+  /** The run that it repeats. */
+  retryOf: z.string().nullable(),
+  createdAt: z.iso.datetime(),
+  finishedAt: z.iso.datetime().nullable(),
+};
+
 export const runSummaryView = z
   .object({
-    id: z.string(),
-    workflow: z.string(),
-    version: z.string(),
-    status: runStatus,
-    trigger: runTrigger,
-    /** Who asked for it. */
-    askedBy: z.string().nullable(),
-    /** The run that it repeats. */
-    retryOf: z.string().nullable(),
+    ...runFacts,
     key: z.string().nullable(),
-    createdAt: z.iso.datetime(),
-    finishedAt: z.iso.datetime().nullable(),
     /** How many steps are in each state. */
     steps: z.partialRecord(jobState, z.int()),
     /** That have run a step of it. */

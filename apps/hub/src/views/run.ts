@@ -1,7 +1,7 @@
 import { z } from "@hono/zod-openapi";
 import type { Job, Run } from "@loom/queue";
 import { jobState } from "./job.ts";
-import { runStatus, runTrigger } from "./run-summary.ts";
+import { runFacts } from "./run-summary.ts";
 
 const stepView = z
   .object({
@@ -29,18 +29,8 @@ const stepView = z
 
 export const runView = z
   .object({
-    id: z.string(),
-    workflow: z.string(),
-    version: z.string(),
-    status: runStatus,
-    trigger: runTrigger,
-    /** Who asked for it. */
-    askedBy: z.string().nullable(),
-    /** The run that it repeats. */
-    retryOf: z.string().nullable(),
+    ...runFacts,
     input: z.unknown(),
-    createdAt: z.iso.datetime(),
-    finishedAt: z.iso.datetime().nullable(),
     steps: z.array(stepView),
   })
   .openapi("Run");
