@@ -6,10 +6,12 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { startHub } from "@loom/hub";
 import { createQueue, type Queue } from "@loom/queue";
+import { createPostgresQueue } from "@loom/queue/postgres";
 import { planRun } from "@loom/scheduler";
 import { createInlineRunner } from "@loom/worker";
 import { createClient } from "@supabase/supabase-js";
 import { Logger, makeWorkerUtils } from "graphile-worker";
+import postgres from "postgres";
 import { describeRun } from "../machine.ts";
 import { percentile } from "../percentile.ts";
 import { quiet } from "../quiet.ts";
@@ -35,6 +37,7 @@ const { child: databaseProcess, said: database } = await startProcess<{
   url: string;
   serviceKey: string;
   databaseUrl: string;
+  socketDir: string;
 }>("database.ts");
 const real = createQueue({
   client: createClient(database.url, database.serviceKey, { auth: { persistSession: false } }),
@@ -128,6 +131,24 @@ async function byPolling(agent: ChildProcess, node: string, count: number): Prom
   return waits;
 }
 
+/** What a call takes in which the database does nothing: what the others are made of. */
+async function emptyCalls(queue: Queue): Promise<number[]> {
+  const took: number[] = [];
+  for (let call = 0; call < 2 * jobs; call += 1) {
+    const at = performance.now();
+    await queue.describeDatabase();
+    took.push(performance.now() - at);
+  }
+  // The first half warms up.
+  return took.slice(jobs);
+}
+const sql = postgres(database.databaseUrl, { host: database.socketDir, max: 1 });
+const calls = {
+  rest: await emptyCalls(real),
+  direct: await emptyCalls(createPostgresQueue({ sql })),
+};
+await sql.end();
+
 const forge = await nodes(["forge"], true);
 const waits: Record<string, number[]> = { pinned: [], placed: [], listen: [], polling: [] };
 // In turns: what disturbs the machine disturbs all three.
@@ -157,16 +178,20 @@ const row = (title: string, of: readonly number[] = []): string[] => [
 ];
 console.log(
   toTable(
-    ["way", "jobs", "p50 ms", "p99 ms"],
+    ["way", "times", "p50 ms", "p99 ms"],
     [
       row("doorbell, the step names its node", waits.pinned),
       row("doorbell, the hub chooses the node", waits.placed),
       row("graphile-worker 0.18.0, LISTEN on a direct connection", waits.listen),
       row(`polling alone, ${names.length} nodes at their default pace`, waits.polling),
+      row("an empty call over PostgREST", calls.rest),
+      row("an empty call over a direct connection", calls.direct),
     ],
   ),
 );
-console.log(`\n${describeRun("npm run bench -- doorbell")}`);
+console.log(
+  `\n${describeRun(`npm run bench -- doorbell ${process.argv.slice(2).join(" ")}`.trim())}`,
+);
 
 stop.abort();
 await hub.done;
