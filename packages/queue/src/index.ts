@@ -1,14 +1,30 @@
+export type {
+  AllowedOffers,
+  JoinedNode,
+  JoinRequest,
+  JoinToken,
+  NewJoinToken,
+  NodeKey,
+  NodeKeys,
+} from "./access/node-keys.ts";
 export {
   type ApiToken,
   type ApiTokens,
+  digestOf,
+  isNodeKeyShaped,
+  isTokenShaped,
+  makeNodeKey,
+  makeToken,
   type NewApiToken,
   type Scope,
   scopes,
-} from "./api-token.ts";
-export { createQueue, queueOver } from "./create-queue.ts";
-export type { DatabaseFacts } from "./database-facts.ts";
+} from "./access/tokens.ts";
+export type { ApiRequest, RequestRecord } from "./audit.ts";
+export type { Code, SignedBundle, StoredBundle } from "./code.ts";
 export {
   JobNotFoundError,
+  type NameHolder,
+  NodeNameInUseError,
   NodeNotFoundError,
   QueueAccessError,
   QueueRequestError,
@@ -16,54 +32,74 @@ export {
   QueueUnavailableError,
   RunNotFoundError,
 } from "./errors.ts";
-export { type EventPage, type EventType, eventTypes, type QueueEvent } from "./event.ts";
-export type { HistoryOptions } from "./history/history.ts";
-export type { KnownJob } from "./history/known-job.ts";
-export { readHistory } from "./history/read-history.ts";
-export { type RecordedCall, recordCalls } from "./history/recorded-call.ts";
-export { type CallsRule, type CallsViolation, verifyCalls } from "./history/verify-calls.ts";
+export type { CheckpointAnswer, Checkpoints } from "./exchange/checkpoints.ts";
+export type { ClaimAnswer, ClaimedJob, UnreadableClaim } from "./exchange/claims.ts";
+export type { ClaimWish, ExchangeAnswer, ExchangeWishes } from "./exchange/exchange.ts";
+export type { Settlement, SettlementAnswer } from "./exchange/settlements.ts";
+export type { FileClaim, OpenedFile, RunFile } from "./files/files.ts";
+export type {
+  ConditionAnswer,
+  ConditionDecision,
+  Conditions,
+  TakenCondition,
+  WaitFacts,
+} from "./forms/conditions.ts";
+export type { Expanded, ItemSummary } from "./forms/maps.ts";
 export {
-  type HistoryRule,
-  type HistoryViolation,
-  verifyHistory,
-} from "./history/verify-history.ts";
-export type { Violation } from "./history/violation.ts";
-export type { ClaimedJob, Job, WaitingReason } from "./job.ts";
-export type { JobWait } from "./job-wait.ts";
-export type { Lead, Leadership } from "./leadership.ts";
+  type Approval,
+  type ApprovalDecision,
+  approvalStates,
+  type EndedWaits,
+  type NewSignal,
+  type SentSignal,
+} from "./forms/waits.ts";
 export {
+  type EventPage,
+  isCursorAfter,
+  isEventCursor,
+  type QueueEvent,
+} from "./history/events.ts";
+export type { Summary } from "./history/summary.ts";
+export type {
+  AttemptOutcome,
+  Delivery,
+  TakenDelivery,
+} from "./hooks/deliveries.ts";
+export type { Hook, HookSettings, HookTarget } from "./hooks/hooks.ts";
+export {
+  type EnqueuedJob,
+  type Job,
   type JobFilter,
   type JobSummary,
   jobStates,
-  type Lists,
-  type PageOptions,
+  type NewJob,
   type PausedWorkflow,
+  type WaitingReason,
+} from "./jobs.ts";
+export type { DatabaseFacts, Lead, Leadership, Pruned, Reaped } from "./leadership.ts";
+export type { AppendAnswer, LogChunk, LogPage } from "./logs.ts";
+export { migrationNames, migrationScript, NODE_FUNCTIONS, OTHER_VERSION } from "./migrate.ts";
+export type {
+  Node,
+  NodeDescription,
+  NodeStatus,
+  NodeStatusChange,
+  NodeWakeAddress,
+} from "./nodes.ts";
+export type { JobWait, Offer, OpenJob, QueueDepth, Refusal, WaitingJob } from "./placing.ts";
+export { createQueue, type Queue, queueOver } from "./queue.ts";
+export { isLed, type LedRound, type Round } from "./round.ts";
+export {
+  type RetriedStep,
+  type RetrySelection,
+  type Run,
   type RunFilter,
   type RunSummary,
   runStatuses,
   runTriggers,
-} from "./lists.ts";
-export type { LogChunk, LogPage } from "./log-chunk.ts";
-export { migrationNames, migrationScript } from "./migration-script.ts";
-export type { EnqueuedJob, NewJob } from "./new-job.ts";
-export type {
-  HeartbeatAnswer,
-  HelloAnswer,
-  Node,
-  NodeDoorbell,
-  NodeOffer,
-  NodeReport,
-  NodeStatus,
-  NodeStatusChange,
-  ReportAnswer,
-  Session,
-} from "./node.ts";
-export type { Offer, Refusal } from "./placing.ts";
-export type { Queue } from "./queue.ts";
-export type { QueueDepth } from "./queue-depth.ts";
-export type { ApiRequest, RequestRecord } from "./request.ts";
-export type { Run, StartedRun } from "./run.ts";
-export type { StartRunOptions } from "./runs.ts";
+  type StartedRun,
+  type StartRunOptions,
+} from "./runs.ts";
 export {
   type DecidedSlots,
   type NewSlot,
@@ -71,10 +107,16 @@ export {
   type ScheduleDefinition,
   type ScheduleSlot,
   type Schedules,
-  slotOutcomes,
-} from "./schedule.ts";
-export type { ClaimAnswer } from "./sessions.ts";
-export type { Settlement, SettlementAnswer } from "./settlement.ts";
-export type { Transport } from "./transport.ts";
-export type { Pruned, Reaped } from "./upkeep.ts";
-export type { WaitingJob } from "./waiting-job.ts";
+  slotDecisions,
+} from "./schedules.ts";
+export type {
+  HeartbeatAnswer,
+  HelloAnswer,
+  NodeMachine,
+  NodeProfile,
+  NodeReport,
+  ReportAnswer,
+  Session,
+} from "./sessions.ts";
+export type { PageOptions, Transport } from "./transport/call.ts";
+export { isUnreadable, type UnreadableRow } from "./transport/rows.ts";

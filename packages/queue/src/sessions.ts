@@ -1,113 +1,65 @@
 import { z } from "zod";
-import type { Call } from "./call.ts";
-import { type ClaimedJob, claimedJob } from "./job.ts";
-import type { LogChunk } from "./log-chunk.ts";
-import {
-  type HeartbeatAnswer,
-  type HelloAnswer,
-  heartbeatAnswer,
-  helloAnswer,
-  lostSession,
-  type NodeOffer,
-  type NodeReport,
-  type ReportAnswer,
-  reportAnswer,
-  type Session,
-} from "./node.ts";
-import { row } from "./row.ts";
-import { type Settlement, type SettlementAnswer, settlementAnswer, toItem } from "./settlement.ts";
-import { toStorable } from "./storable-text.ts";
+import { type NameHolder, NodeNameInUseError } from "./errors.ts";
+import { nodeStatus } from "./nodes.ts";
+import { type Call, toStorable } from "./transport/call.ts";
+import { row } from "./transport/rows.ts";
 
-export type ClaimAnswer =
-  | {
-      session: "live";
-      /** The last number that brought jobs. The next claim takes a higher one. */
-      seq: number;
-      jobs: ClaimedJob[];
-    }
-  | { session: "dead" | "superseded" };
-
-const claimAnswer = z.discriminatedUnion("session", [
-  z.object({ session: z.literal("live"), seq: z.int(), jobs: z.array(row(claimedJob)) }),
-  lostSession,
-]);
-
-/** What a node does, from its hello on. */
+/** The calls of a node, from its hello on. */
 export interface Sessions {
   /**
    * Opens a node's session. Jobs of an older incarnation of the node go back at once.
    *
-   * @see sql/hello.sql
+   * @throws NodeNameInUseError while another machine holds the name.
+   * @see sql/sessions.sql
    */
   hello(report: NodeReport): Promise<HelloAnswer>;
 
   /**
-   * Says what the node offers from now on. When its capabilities differ from those before, offers
-   * that demand something are placed again.
+   * Changes what the node offers. If its capabilities change, offers with requirements are placed
+   * again.
    *
-   * @see sql/report_node.sql
+   * @see sql/sessions.sql
    */
-  reportNode(session: Session, report: NodeOffer): Promise<ReportAnswer>;
+  reportNode(session: Session, report: NodeProfile): Promise<ReportAnswer>;
 
-  /** Renews the lease of all the node's running jobs. @see sql/heartbeat.sql */
+  /** Renews the lease of all the node's running jobs. @see sql/sessions.sql */
   heartbeat(session: Session): Promise<HeartbeatAnswer>;
 
   /**
-   * Gives offers back that the node will not take, before claiming them.
+   * Gives back offers that the node refuses before it claims them.
    *
    * @returns The ids of those that were still its offers.
-   * @see sql/decline_jobs.sql
+   * @see sql/offers.sql
    */
   decline(node: string, jobIds: readonly number[], reason: string): Promise<number[]>;
-
-  /**
-   * Takes due jobs that are offered to the node, most urgent first.
-   *
-   * @param options.seq - One more than the `seq` of the last answer, from 1. Repeating a number
-   *   after a lost answer brings the same jobs.
-   * @see sql/claim_jobs.sql
-   */
-  claim(session: Session, options: { seq: number; limit: number }): Promise<ClaimAnswer>;
-
-  /**
-   * Writes what attempts came to; up to 500 at once. The answer is per item and in
-   * the order of the items: one that is refused does not harm the others.
-   *
-   * @see sql/settle_jobs.sql
-   */
-  settle(node: string, items: Settlement[]): Promise<SettlementAnswer[]>;
-
-  /**
-   * Appends output to the log of an attempt that the node still owns. Repeating it changes nothing.
-   * A chunk holds at most 256 KiB. What Postgres cannot keep is replaced: a NUL by SUB (U+001A).
-   *
-   * @returns `too_large` beyond 10 MiB an attempt, `stale` when the claim is settled or a newer one exists.
-   * @see sql/append_log.sql
-   */
-  appendLog(
-    claim: { node: string; id: number; fence: number },
-    chunks: readonly LogChunk[],
-  ): Promise<"accepted" | "stale" | "unknown" | "too_large">;
 }
 
 export const sessions = (call: Call): Sessions => ({
-  hello: (report) =>
-    call(
-      "loom_hello",
-      {
-        p_node: report.name,
-        p_incarnation: report.incarnation,
-        p_lease_ms: report.leaseMs,
-        p_agent_version: report.agentVersion ?? null,
-        ...toOffer(report),
-      },
-      row(helloAnswer),
-    ),
+  async hello(report) {
+    const { machine } = report;
+    const args = {
+      p_node: report.name,
+      p_incarnation: report.incarnation,
+      p_lease_ms: report.leaseMs,
+      p_agent_version: report.agentVersion ?? null,
+      ...toProfile(report),
+      ...(machine && {
+        p_machine: machine.id,
+        p_boot: machine.boot ?? null,
+        p_up_ms: machine.upMs,
+        p_host: machine.host,
+      }),
+      ...(report.isHub && { p_is_hub: true }),
+    };
+    const answer = await call("loom_hello", args, row(helloAnswer));
+    if ("refused" in answer) throw new NodeNameInUseError(report.name, answer.heldBy);
+    return answer;
+  },
 
   reportNode: ({ node: name, epoch }, report) =>
     call(
       "loom_report_node",
-      { p_node: name, p_epoch: epoch, ...toOffer(report) },
+      { p_node: name, p_epoch: epoch, ...toProfile(report) },
       row(reportAnswer),
     ),
 
@@ -123,33 +75,124 @@ export const sessions = (call: Call): Sessions => ({
     );
     return declined;
   },
-
-  claim: ({ node: name, epoch }, { seq, limit }) =>
-    call(
-      "loom_claim_jobs",
-      { p_node: name, p_epoch: epoch, p_seq: seq, p_limit: limit },
-      claimAnswer,
-    ),
-
-  settle: (name, items) =>
-    call(
-      "loom_settle_jobs",
-      { p_node: name, p_items: items.map(toItem) },
-      z.array(settlementAnswer),
-    ),
-
-  async appendLog({ node: name, id, fence }, chunks) {
-    const storable = chunks.map(({ start, chunk }) => ({ start, chunk: toStorable(chunk) }));
-    const args = { p_node: name, p_job: id, p_fence: fence, p_chunks: storable };
-    const answers = z.object({ answer: z.enum(["accepted", "stale", "unknown", "too_large"]) });
-    return (await call("loom_append_log", args, answers)).answer;
-  },
 });
 
-const toOffer = (offer: NodeOffer) => ({
-  p_capabilities: offer.capabilities,
-  p_slots: offer.slots,
-  p_tailnet_address: offer.tailnetAddress ?? null,
-  p_doorbell_port: offer.doorbellPort ?? null,
-  p_facts: offer.facts ?? {},
+/** Identifies a session in every call of an agent. */
+export interface Session {
+  node: string;
+  epoch: number;
+}
+
+/** The report of an agent when it opens a session. */
+export interface NodeReport extends NodeProfile {
+  name: string;
+  /** One start of one agent: a new UUID each time. */
+  incarnation: string;
+  /** 3 000 to 3 600 000: how long after its last heartbeat a node may be declared dead. */
+  leaseMs: number;
+  agentVersion?: string;
+  /**
+   * The machine that the agent runs on. While a node's lease is valid, only its own machine may
+   * open another session. Nodes that leave it out count as one machine.
+   */
+  machine?: NodeMachine | undefined;
+  /** Whether it is a hub's own node and offers `loom-hub`. */
+  isHub?: boolean | undefined;
+}
+
+/** The identity of a machine. */
+export interface NodeMachine {
+  /** A UUID that the machine keeps. */
+  id: string;
+  /**
+   * A UUID of this start of its kernel, which no copy of the machine has; undefined if the system
+   * has none.
+   */
+  boot: string | undefined;
+  /** How long the machine has been up, in milliseconds. */
+  upMs: number;
+  /** The host name, for people. */
+  host: string;
+}
+
+/** A node's capabilities, slots and wake address. They may change while its agent runs. */
+export interface NodeProfile {
+  capabilities: readonly string[];
+  slots: number;
+  /** The address of its wake server. */
+  tailnetAddress?: string | undefined;
+  wakePort?: number | undefined;
+  facts?: Readonly<Record<string, unknown>> | undefined;
+}
+
+const toProfile = (profile: NodeProfile) => ({
+  p_capabilities: profile.capabilities,
+  p_slots: profile.slots,
+  p_tailnet_address: profile.tailnetAddress ?? null,
+  p_wake_port: profile.wakePort ?? null,
+  p_facts: profile.facts ?? {},
 });
+
+const opened = z.object({
+  epoch: z.int(),
+  leaseMs: z.int(),
+  /** The number of jobs of the node's older epochs that were given back. */
+  requeued: z.int(),
+  /** The database's own id, as in `describeDatabase`. */
+  database: z.uuid(),
+});
+
+export type HelloAnswer = z.output<typeof opened>;
+
+const nameHolder: z.ZodType<NameHolder> = z.object({
+  machine: z.uuid().nullable(),
+  host: z.string().nullable(),
+  isCopy: z.boolean(),
+  isHere: z.boolean(),
+  tailnetAddress: z.string().nullable(),
+  leaseLeftMs: z.number(),
+});
+
+const helloAnswer = z.union([
+  opened,
+  z.object({ refused: z.literal("NODE_NAME_IN_USE"), heldBy: row(nameHolder) }),
+]);
+
+/**
+ * `dead`: the lease was lost; say hello again. `superseded`: another agent with this name is newer.
+ */
+const lostSession = z.object({ session: z.enum(["dead", "superseded"]) });
+
+const reportAnswer = z.discriminatedUnion("session", [
+  z.object({
+    session: z.literal("live"),
+    /** The number of offers that were taken back, to be placed again on the new capabilities. */
+    returned: z.int(),
+  }),
+  lostSession,
+]);
+
+export type ReportAnswer = z.output<typeof reportAnswer>;
+
+export const heartbeatAnswer = z.discriminatedUnion("session", [
+  z.object({
+    session: z.literal("live"),
+    leaseMs: z.int(),
+    status: nodeStatus,
+    /** Whether the deadline of a drain has passed and running jobs have to go back. */
+    giveBack: z.boolean().optional(),
+    /** The time until a pause ends by itself, or until the deadline of a drain, in milliseconds. */
+    statusEndsMs: z.number().nullable().optional(),
+    /** Whether there is something to claim: offers, or jobs that are pinned to the node. */
+    hasOffers: z.boolean(),
+    /** The id of an order to take the hub's agent, once it is this node's turn. */
+    upgrade: z.uuid().nullable().optional(),
+    /** The jobs that this node runs, according to the database. */
+    held: z.array(z.object({ id: z.int(), fence: z.int() })),
+    /** The ids of held jobs that are to be cancelled. */
+    cancel: z.array(z.int()),
+  }),
+  lostSession,
+]);
+
+export type HeartbeatAnswer = z.output<typeof heartbeatAnswer>;

@@ -1,9 +1,9 @@
 import { globSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 
-const sources = globSync("*.ts", {
+const sources = globSync("{*,access/*,exchange/*,files/*,forms/*,history/*,hooks/*}.ts", {
   cwd: fileURLToPath(new URL("../src", import.meta.url)),
-  exclude: ["*.test.ts"],
+  exclude: ["**/*.test.ts"],
 });
 
 /** The SQL functions that the client calls. */

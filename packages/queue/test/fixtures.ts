@@ -4,7 +4,7 @@ import postgres from "postgres";
 
 /** `databaseTest` with a queue over a direct connection; `sql` is its client. */
 export const postgresTest = databaseTest
-  // Of each file: other files end connections, and a pool would keep one that is gone.
+  // Each file has its own pool: other files end connections, and a shared pool would keep a closed one.
   .extend("sql", { scope: "file" }, ({ database }, { onCleanup }) => {
     const sql = postgres(database.databaseUrl, { host: database.socketDir });
     onCleanup(() => sql.end({ timeout: 1 }));

@@ -2,7 +2,7 @@ import { randomInt } from "node:crypto";
 import { describe, expect, test } from "vitest";
 import { openLab } from "./history-support/lab.ts";
 import { overlapAll } from "./history-support/overlap.ts";
-import { judge, runWorkload } from "./history-support/verdict.ts";
+import { checkWorkload, runWorkload } from "./history-support/workload.ts";
 
 // A seed replays what everybody decides, not when: LOOM_SEED=1234 vitest …
 const seeds = process.env.LOOM_SEED
@@ -18,13 +18,13 @@ describe("the queue", () => {
     expect(events).toBeGreaterThan(500);
   });
 
-  // Of each two calls the first holds its locks while the second comes, is let wait, or passes by.
+  // In each pair of calls, the first holds its locks while the second arrives and waits or passes by.
   test("keeps every rule whichever two calls overlap on one step", {
     timeout: 60_000,
   }, async () => {
     const lab = await openLab();
     await overlapAll(lab);
-    const { violations, rows } = await judge(lab);
+    const { violations, rows } = await checkWorkload(lab);
     expect(lab.errors).toEqual([]);
     expect([...violations, ...rows]).toEqual([]);
   });

@@ -7,7 +7,7 @@ import postgres, { type Sql } from "postgres";
 import { describe, expect, onTestFinished } from "vitest";
 import { postgresTest as test } from "./fixtures.ts";
 
-/** What a listener hears, one call after the other. */
+/** The calls that a listener receives, in their order. */
 function hearing() {
   const heard: string[][] = [];
   let tell = (): void => undefined;
@@ -38,7 +38,7 @@ describe("listen", () => {
     expect(heard.map((nodes) => nodes.sort())).toEqual([["forge", "oracle"], ["anvil"]]);
   });
 
-  test("hears nothing from writers that do not notify", async ({ sql, queue }) => {
+  test("receives nothing from writers that do not notify", async ({ sql, queue }) => {
     const { heard, hear, until } = hearing();
     await queue.listen(hear);
     await queue.enqueue(toForge);
@@ -47,7 +47,7 @@ describe("listen", () => {
     expect(heard).toEqual([["oracle"]]);
   });
 
-  test("does not take another listener's self-test for nodes, and stops when told to", async ({
+  test("does not take another listener's self-test for nodes, and stops when aborted", async ({
     sql,
   }) => {
     const queue = createPostgresQueue({ sql, notify: true });
@@ -65,7 +65,7 @@ describe("listen", () => {
   });
 
   // A pooler accepts LISTEN on one connection and sends what is notified to another one.
-  test("says so when notifications are swallowed", async ({ sql }) => {
+  test("reports that notifications do not arrive", async ({ sql }) => {
     const swallowing = new Proxy(sql, {
       get: (client, name) =>
         name === "listen"
@@ -79,7 +79,9 @@ describe("listen", () => {
     });
   });
 
-  test("fails while there is no server, and hears once when there is one", async ({ database }) => {
+  test("fails while there is no server, and calls back once when there is one", async ({
+    database,
+  }) => {
     const folder = mkdtempSync(path.join(tmpdir(), "loom-listen-"));
     const sql: Sql = postgres(database.databaseUrl, { host: path.join(folder, "socket") });
     onTestFinished(async () => {

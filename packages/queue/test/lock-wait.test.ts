@@ -17,7 +17,7 @@ describe("a job that changes while a call waits for its lock", () => {
     async ({ database, queue, forge }) => {
       const { id, session } = forge;
       const cancelling = await database.sql.begin(async (sql) => {
-        await sql`select public.loom_claim_jobs('forge', ${session.epoch}, 1)`;
+        await sql`select public.loom_exchange('forge', ${session.epoch}, 1, 1)`;
         const waiting = queue.cancel([id]);
         await untilWaiting(database);
         return { waiting };
@@ -32,7 +32,7 @@ describe("a job that changes while a call waits for its lock", () => {
     const { fence } = only(await claim(queue, session));
     const items = JSON.stringify([{ id, fence, outcome: "released" }]);
     const cancelling = await database.sql.begin(async (sql) => {
-      await sql`select public.loom_settle_jobs('forge', ${items}::text::json)`;
+      await sql`select public.loom_exchange('forge', p_items => ${items}::text::json)`;
       const waiting = queue.cancel([id]);
       await untilWaiting(database);
       return { waiting };

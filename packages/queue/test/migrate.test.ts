@@ -1,13 +1,19 @@
 import type { Database } from "@loom/local-db";
-import { migrationScript } from "@loom/queue";
+import { migrationScript, OTHER_VERSION } from "@loom/queue";
 import { sayHello, databaseTest as test } from "@loom/queue/testing";
 import { describe, expect } from "vitest";
 
 // A script with a transaction of its own needs a connection of its own.
 async function apply(database: Database, script: string): Promise<void> {
   const connection = await database.sql.reserve();
-  await connection.unsafe(script).simple();
-  connection.release();
+  try {
+    await connection.unsafe(script).simple();
+  } catch (error) {
+    await connection.unsafe("rollback");
+    throw error;
+  } finally {
+    connection.release();
+  }
 }
 
 /** Cuts a script at the semicolons outside of quotes, dollar quotes and comments. */
@@ -57,9 +63,23 @@ describe("migrationScript", () => {
     expect(left).toEqual([{ proname: "loom_lookalike" }]);
   });
 
-  test("adds to a table of nodes that is there already, and takes nothing away", async ({
+  test("refuses a database with a migration that this version does not know, and leaves it as it was", async ({
     database,
   }) => {
+    await database.sql`insert into public.loom_migrations (name) values ('0000_of_before')`;
+    await database.sql`drop function public.loom_get_run`;
+    await expect(migrationScript().then((script) => apply(database, script))).rejects.toMatchObject(
+      {
+        code: OTHER_VERSION,
+      },
+    );
+    const functions = await database.sql`select from pg_proc where proname = 'loom_get_run'`;
+    expect(functions).toHaveLength(0);
+    await database.sql`delete from public.loom_migrations where name = '0000_of_before'`;
+    await apply(database, await migrationScript());
+  });
+
+  test("adds columns to an existing table of nodes, and removes none", async ({ database }) => {
     await database.sql`create schema elsewhere`;
     await database.sql`create table elsewhere.openclaw_instances (id serial primary key, name text, note text)`;
     await database.sql`insert into elsewhere.openclaw_instances (name, note) values ('forge', 'mine')`;

@@ -1,15 +1,16 @@
 import { describe, expect, test } from "vitest";
 import { openLab } from "./history-support/lab.ts";
 import { MUTATIONS } from "./history-support/mutations.ts";
-import { runWorkload } from "./history-support/verdict.ts";
+import { provokeAll } from "./history-support/workload.ts";
 
-// The same workload without a mutation breaks no rule: history.test.ts.
+// The same provocations without a mutation break no rule, with a storm besides: history.test.ts.
 describe("the history checker", () => {
   test.for(MUTATIONS)("notices when $title", async (mutation) => {
     const lab = await openLab(mutation);
-    const { violations } = await runWorkload(lab, 1);
+    const { violations, rows } = await provokeAll(lab);
     expect(violations.map(({ rule }) => rule)).toEqual(
       expect.arrayContaining([...mutation.caughtBy]),
     );
+    if (mutation.rows) expect(rows).toContainEqual(expect.stringMatching(mutation.rows));
   });
 });

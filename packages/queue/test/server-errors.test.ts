@@ -1,6 +1,7 @@
 import { randomBytes, randomUUID } from "node:crypto";
 import type { Database } from "@loom/local-db";
 import { createQueue, type Queue } from "@loom/queue";
+import { createHttpQueue } from "@loom/queue/http";
 import { createPostgresQueue } from "@loom/queue/postgres";
 import { connect, databaseTest, makeJob, makePlan, type QueueTest } from "@loom/queue/testing";
 import { createClient } from "@supabase/supabase-js";
@@ -100,6 +101,15 @@ function describeErrors(
 describeErrors("supabase-js", databaseTest, {
   withoutRights: (database) => createQueue({ client: connect(database, database.anonKey) }),
   nowhere: () => createQueue({ client: createClient("http://127.0.0.1:9", "key") }),
+});
+
+const httpTest = databaseTest.extend("queue", ({ database }) =>
+  createHttpQueue({ url: database.url, key: database.serviceKey }),
+);
+
+describeErrors("HTTP", httpTest, {
+  withoutRights: ({ url, anonKey }) => createHttpQueue({ url, key: anonKey }),
+  nowhere: () => createHttpQueue({ url: "http://127.0.0.1:9", key: "key" }),
 });
 
 describeErrors("a direct connection", postgresTest, {

@@ -1,15 +1,18 @@
 import { randomUUID } from "node:crypto";
 import type { PlannedJob } from "@loom/workflow";
-import type { ClaimedJob, Job } from "../job.ts";
-import type { Session } from "../node.ts";
+import type { ClaimedJob } from "../exchange/claims.ts";
+import type { Job } from "../jobs.ts";
 import type { Queue } from "../queue.ts";
+import type { NodeReport, Session } from "../sessions.ts";
 import { makePlan } from "./plan.ts";
 
 /** Opens a session, as an agent that has just started. */
 export async function sayHello(
   queue: Queue,
   name: string,
-  options: { capabilities?: string[]; slots?: number; leaseMs?: number } = {},
+  options: Partial<
+    Pick<NodeReport, "capabilities" | "slots" | "leaseMs" | "machine" | "isHub">
+  > = {},
 ): Promise<Session & { requeued: number }> {
   const { epoch, requeued } = await queue.hello({
     name,
@@ -40,14 +43,14 @@ export async function claim(
   return answer.jobs;
 }
 
-/** The only one, which has to be there. */
+/** Returns the only item, and fails if there is not exactly one. */
 export function only<Item>(items: readonly Item[]): Item {
   const [item, ...others] = items;
   if (item === undefined || others.length > 0) throw new Error(`expected one, got ${items.length}`);
   return item;
 }
 
-/** A run of one step that the node forge has just claimed. */
+/** Starts a run of one step, which the node forge claims. */
 export interface RunningJob {
   runId: string;
   session: Session;

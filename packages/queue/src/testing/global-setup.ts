@@ -1,16 +1,29 @@
 import { type ClusterInfo, startCluster } from "@loom/local-db";
 import type { TestProject } from "vitest/node";
-import { migrationScript } from "../migration-script.ts";
+import { migrationScript } from "../migrate.ts";
+import { HOSTED_ROLES } from "./hosted/project.ts";
 
 declare module "vitest" {
   export interface ProvidedContext {
-    cluster: ClusterInfo;
+    /** One for each worker. */
+    clusters: ClusterInfo[];
   }
 }
 
-/** One Postgres for the whole run, with a migrated template that every worker clones. */
+/**
+ * A Postgres for each worker, with a migrated template for its databases. In one server an open
+ * transaction of one worker's database would hold back the events of all others.
+ */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
-  const cluster = await startCluster({ schema: await migrationScript() });
-  project.provide("cluster", cluster.info);
-  return () => cluster.stop();
+  const schema = (await migrationScript()) + HOSTED_ROLES;
+  const clusters = await Promise.all(
+    Array.from({ length: project.config.maxWorkers }, () => startCluster({ schema })),
+  );
+  project.provide(
+    "clusters",
+    clusters.map(({ info }) => info),
+  );
+  return async () => {
+    await Promise.all(clusters.map((cluster) => cluster.stop()));
+  };
 }

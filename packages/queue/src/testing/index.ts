@@ -1,7 +1,12 @@
 export { claim, offerAll, only, type RunningJob, runningJob, sayHello } from "./agent.ts";
+export { startMap } from "./contract/runs/map-run.ts";
 export { connect, databaseTest } from "./database-test.ts";
 export { describeQueue } from "./describe-queue.ts";
+export { hostedTest } from "./hosted/hosted-test.ts";
+export { grantNodeKey, joinAs } from "./hosted/node-key.ts";
 export { makeJob } from "./new-job.ts";
 export { makePlan } from "./plan.ts";
 export type { QueueFixtures, QueueTest } from "./queue-test.ts";
+export { passDeadlines } from "./rows.ts";
 export { untilReadable } from "./until-readable.ts";
+export { requireWorkerCluster } from "./worker-cluster.ts";

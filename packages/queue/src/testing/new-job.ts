@@ -1,4 +1,4 @@
-import type { NewJob } from "../new-job.ts";
+import type { NewJob } from "../jobs.ts";
 
 /** A job of its own, from what matters to a test. */
 export const makeJob = (rest: Partial<NewJob> = {}): NewJob => ({

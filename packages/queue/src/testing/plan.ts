@@ -21,6 +21,10 @@ export function makePlan(
       maxCrashRestarts: 3,
       startWithinMs: null,
       concurrency: null,
+      runsAfter: "success",
+      optional: false,
+      skip: "pass",
+      hasCondition: false,
       ...job,
     })),
   };

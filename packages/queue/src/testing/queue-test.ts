@@ -1,13 +1,13 @@
 import type { Database } from "@loom/local-db";
 import type { Queue } from "../queue.ts";
 
-/** What a test of the contract is given: a queue, and the database behind it, which is empty. */
+/** The fixtures of a contract test: a queue, and the empty database behind it. */
 export interface QueueFixtures {
   queue: Queue;
   database: Database;
 }
 
-/** What the contract needs of Vitest's `test`; every `test` with these fixtures fits. */
+/** The part of Vitest's `test` that the contract needs; every `test` with these fixtures fits. */
 export interface QueueTest {
   (title: string, run: (fixtures: QueueFixtures) => Promise<void>): void;
   (

@@ -1,10 +1,10 @@
 import { cron, type RunPlan, type Schedule as Timing } from "@loom/workflow";
-import type { NewSlot, Schedule, Schedules } from "../schedule.ts";
+import type { NewSlot, Schedule, Schedules } from "../schedules.ts";
 import { only } from "./agent.ts";
 import { makePlan } from "./plan.ts";
 import type { QueueFixtures } from "./queue-test.ts";
 
-/** Of the workflow that `makePlan` plans. */
+/** A schedule of the workflow that `makePlan` plans. */
 export const definition = (id: string, timing: Timing = cron("@hourly")) => ({
   ...timing,
   id,
@@ -20,7 +20,7 @@ export const hour = (hours: number) => new Date(Date.UTC(2020, 0, 1, hours));
 export const slot = (hours: number, rest: Partial<NewSlot> = {}): NewSlot => ({
   id: `nightly@${hours}`,
   at: hour(hours),
-  outcome: "fired",
+  decision: "fired",
   start: "now",
   ...rest,
 });
@@ -29,7 +29,7 @@ export const slot = (hours: number, rest: Partial<NewSlot> = {}): NewSlot => ({
 export const skippedSlot = (hours: number): NewSlot => ({
   id: `nightly@${hours}`,
   at: hour(hours),
-  outcome: "skipped",
+  decision: "skipped",
   code: "overlap",
   reason: "an earlier run had not finished",
 });
@@ -38,11 +38,11 @@ export const skippedSlot = (hours: number): NewSlot => ({
 export const rewind = ({ database }: Pick<QueueFixtures, "database">) =>
   database.sql`update public.loom_schedules set decided_until = ${hour(0).toISOString()}`;
 
-/** A leader with one schedule, nightly, that is decided until `hour(0)`. */
+/** Makes a leader with one schedule, nightly, which is decided until `hour(0)`. */
 export interface LedSchedule {
   epoch: number;
   read(): Promise<Schedule>;
-  /** A decision by what the schedule is now, to be written any number of times. */
+  /** Makes a decision from the schedule's present state. It can be sent any number of times. */
   decide(slots: NewSlot[], until?: Date): Promise<() => ReturnType<Schedules["decideSlots"]>>;
 }
 

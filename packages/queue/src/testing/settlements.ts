@@ -1,9 +1,9 @@
-import type { ClaimedJob } from "../job.ts";
-import type { Settlement } from "../settlement.ts";
+import type { ClaimedJob } from "../exchange/claims.ts";
+import type { Settlement } from "../exchange/settlements.ts";
 
 type Claim = Pick<ClaimedJob, "id" | "fence">;
 
-/** That this claim succeeded. */
+/** Settles a claim as succeeded. */
 export const success = ({ id, fence }: Claim): Settlement => ({
   id,
   fence,
@@ -11,7 +11,7 @@ export const success = ({ id, fence }: Claim): Settlement => ({
   result: { ok: true },
 });
 
-/** That this claim failed, and may be tried again. */
+/** Settles a claim as failed, to be tried again. */
 export const failure = ({ id, fence }: Claim): Settlement => ({
   id,
   fence,

@@ -1,4 +1,4 @@
-import { randomUUID } from "node:crypto";
+import { createHash, randomBytes, randomUUID } from "node:crypto";
 import type { ClaimedJob } from "@loom/queue";
 import type { Lab } from "./lab.ts";
 
@@ -6,7 +6,7 @@ import type { Lab } from "./lab.ts";
 export interface Agent {
   node: string;
   epoch: number;
-  /** Of its last claim that brought something. */
+  /** The number of its last claim that brought jobs. */
   seq: number;
 }
 
@@ -17,6 +17,32 @@ export async function join(lab: Lab, node: string): Promise<Agent> {
   const report = { name: node, incarnation, leaseMs: 60_000, capabilities: [], slots: 100 };
   const { epoch } = await lab.queue.hello(report);
   return { node, epoch, seq: 0 };
+}
+
+/** Gives a node a key. */
+export async function grantKey({ sql }: Lab, node: string): Promise<{ id: string; text: string }> {
+  const text = `loomn_${randomBytes(32).toString("base64url")}`;
+  const digest = createHash("sha256").update(text).digest("hex");
+  const [row] = await sql<{ id: string }[]>`
+    insert into public.loom_node_keys (node, digest, created_by) values (${node}, ${digest}, 'a test') returning id`;
+  return { id: row?.id ?? "", text };
+}
+
+/** Says hello with a key, as PostgREST passes it on; `during` is done before that is committed. */
+export async function joinWithKey<Result>(
+  lab: Lab,
+  node: string,
+  key: string,
+  during?: () => Promise<Result>,
+): Promise<Agent & { during: Result | undefined }> {
+  await using asNode = await lab.begin();
+  const headers = JSON.stringify({ "x-loom-node-key": key });
+  await asNode.sql`select set_config('role', 'anon', true), set_config('request.headers', ${headers}, true)`;
+  const report = { name: node, incarnation: randomUUID(), leaseMs: 60_000 };
+  const { epoch } = await asNode.queue.hello({ ...report, capabilities: [], slots: 100 });
+  const done = await during?.();
+  await asNode.commit();
+  return { node, epoch, seq: 0, during: done };
 }
 
 /** Claims under the next number. */

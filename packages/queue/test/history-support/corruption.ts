@@ -24,7 +24,7 @@ const after = (event: QueueEvent): QueueEvent => ({ ...event, seq: event.seq + 0
 export const CORRUPTIONS: readonly Corruption[] = [
   {
     title: "a lost event",
-    // What was offered, taken back or asked for may end otherwise: only then is it missed.
+    // An offer, its return or a request may have no consequence. The checker misses it only if it had one.
     suits: (event, events) =>
       [...OWNED, "job.created", "job.ready", "run.started", "run.finished"].includes(event.type) ||
       (event.jobId !== null && FINAL.includes(event.state ?? "")) ||

@@ -12,6 +12,8 @@ export async function drain(lab: Lab): Promise<void> {
   await lab.queue.reap();
   for (let round = 0; round < ROUNDS; round += 1) {
     await lab.queue.expire();
+    await lab.attempt(() => lab.queue.expandMaps());
+    await lab.attempt(() => lab.queue.endWaits());
     const waiting = await lab.queue.listWaiting({ perKind: 500 });
     const offers = waiting.map(({ id }, index) => ({
       job: id,
@@ -19,7 +21,11 @@ export async function drain(lab: Lab): Promise<void> {
       placement: null,
     }));
     await lab.queue.place({ offers, refusals: [] });
-    let isMoving = offers.length > 0;
+    const taken = await lab.queue.takeConditions();
+    await lab.queue.recordConditions(
+      taken.map(({ id, fence }) => ({ id, fence, outcome: "runs" })),
+    );
+    let isMoving = offers.length + taken.length > 0;
     const work = (agent: Agent) => async () => {
       const jobs = await take(lab, agent);
       const items = jobs.map((job) => success(job, `fence ${job.fence}, at the end`));

@@ -1,12 +1,13 @@
-/// <reference path="../../src/testing/global-setup.ts" />
-import { openDatabase } from "@loom/local-db";
-import { type Queue, type RecordedCall, recordCalls } from "@loom/queue";
+import { copyDatabase } from "@loom/local-db";
+import type { Queue } from "@loom/queue";
 import { createPostgresQueue } from "@loom/queue/postgres";
+import { requireWorkerCluster } from "@loom/queue/testing";
+import { type RecordedCall, recordCalls } from "@loom/queue/verify";
 import postgres, { type Sql } from "postgres";
-import { inject, onTestFinished } from "vitest";
+import { onTestFinished } from "vitest";
 import { type Mutation, mutate } from "./mutation.ts";
 
-/** A transaction that stays open until it is told to end, with a queue inside. */
+/** A transaction that stays open until it is asked to end, with a queue inside. */
 interface OpenTransaction extends AsyncDisposable {
   queue: Queue;
   sql: Sql;
@@ -30,7 +31,7 @@ export interface Lab {
 
 /** Opens one for the test that calls it. */
 export async function openLab(mutation?: Mutation): Promise<Lab> {
-  const database = await openDatabase(inject("cluster"));
+  const database = await copyDatabase(requireWorkerCluster());
   onTestFinished(() => database.stop());
   if (mutation) await mutate(database, mutation);
   const { databaseUrl, socketDir: host } = database;

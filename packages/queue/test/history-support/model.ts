@@ -1,4 +1,5 @@
-import type { KnownJob, QueueEvent } from "@loom/queue";
+import type { QueueEvent } from "@loom/queue";
+import type { KnownJob } from "@loom/queue/verify";
 import {
   cancelled,
   cancelRequested,
@@ -8,6 +9,7 @@ import {
   declined,
   expired,
   hello,
+  historyOf,
   offerExpired,
   offered,
   RUN,
@@ -17,8 +19,7 @@ import {
   runStarted,
   settled,
   skipped,
-  type Told,
-  tell,
+  type WrittenEvent,
 } from "./story.ts";
 
 /** The state machine of docs/job-lifecycle.md in memory: what may happen next, and what it writes. */
@@ -78,7 +79,7 @@ export function makeHistory(decisions: readonly number[]): {
   ];
   const last = newJob({ id: 8 });
   const sessions = new Map(NODES.map((node) => [node, { epoch: 1, isDead: false }]));
-  const told: (Told | Told[])[] = [
+  const written: (WrittenEvent | WrittenEvent[])[] = [
     ...NODES.map((node) => hello(node)),
     [runStarted, ...jobs.map(birth)],
   ];
@@ -93,17 +94,17 @@ export function makeHistory(decisions: readonly number[]): {
     );
 
   /** Writes one transaction: a change of a job, and what follows when that ended it. */
-  function write(job: Job, state: string, event: Told): void {
+  function write(job: Job, state: string, event: WrittenEvent): void {
     job.state = state;
     if (state !== "pending") job.offeredTo = null;
-    told.push([ofItsRun(job, event), ...(isOpen(job) ? [] : consequences(job))]);
+    written.push([ofItsRun(job, event), ...(isOpen(job) ? [] : consequences(job))]);
   }
 
-  function consequences({ known: { runId } }: Job): Told[] {
+  function consequences({ known: { runId } }: Job): WrittenEvent[] {
     if (!runId) return [];
     const steps = jobs.filter(({ known }) => known.runId === runId);
     const stateOf = (name: string) => steps.find(({ known }) => known.step === name)?.state ?? "";
-    const followed = steps.flatMap((job): Told[] => {
+    const followed = steps.flatMap((job): WrittenEvent[] => {
       if (job.state !== "blocked") return [];
       const needs = job.known.after.map(stateOf);
       if (needs.every((state) => state === "succeeded")) job.state = "waiting";
@@ -182,14 +183,14 @@ export function makeHistory(decisions: readonly number[]): {
 
   const sayHello = (node: string, epoch: number) => () => {
     sessions.set(node, { epoch, isDead: false });
-    told.push(hello(node, epoch));
+    written.push(hello(node, epoch));
   };
   const nodeChoices = (node: string): (() => void)[] => {
     const { epoch, isDead } = sessions.get(node) ?? { epoch: 0, isDead: true };
     if (isDead) return often(sayHello(node, epoch + 1));
     const die = () => {
       sessions.set(node, { epoch, isDead: true });
-      told.push(dead(node, epoch));
+      written.push(dead(node, epoch));
     };
     return [sayHello(node, epoch), sayHello(node, epoch + 1), die];
   };
@@ -199,7 +200,7 @@ export function makeHistory(decisions: readonly number[]): {
     possible[decision % possible.length]?.();
   }
 
-  told.push(birth(last));
+  written.push(birth(last));
   jobs.push(last);
   for (const node of NODES) sayHello(node, (sessions.get(node)?.epoch ?? 0) + 1)();
   // One job after the other, so that there is always room; steps come after those they need.
@@ -209,10 +210,14 @@ export function makeHistory(decisions: readonly number[]): {
     if (job.state === "running") settle(job, "succeeded");
   }
   return {
-    events: tell(...told),
+    events: historyOf(...written),
     jobs: jobs.map(({ known, state }) => ({ ...known, state })),
   };
 }
 
-const birth = (job: Job): Told => ofItsRun(job, created(job.known.id, job.state, job.pinnedTo));
-const ofItsRun = ({ known }: Job, event: Told): Told => ({ ...event, runId: known.runId ?? null });
+const birth = (job: Job): WrittenEvent =>
+  ofItsRun(job, created(job.known.id, job.state, job.pinnedTo));
+const ofItsRun = ({ known }: Job, event: WrittenEvent): WrittenEvent => ({
+  ...event,
+  runId: known.runId ?? null,
+});

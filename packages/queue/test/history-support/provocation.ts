@@ -11,7 +11,7 @@ const retry = {
   backoff: { kind: "fixed", delayMs: 0, maxDelayMs: 0 },
 } as const;
 
-/** Adds jobs, pinned to the node of the same name unless told otherwise. */
+/** Adds jobs, pinned to the node of the same name unless it says otherwise. */
 export async function add(
   { queue }: Pick<Lab, "queue">,
   name: string,
@@ -37,7 +37,7 @@ export const offer = ({ queue }: Pick<Lab, "queue">, job: number, node: string) 
 export async function start(
   { queue }: Pick<Lab, "queue">,
   name: string,
-  steps: readonly { step: string; after?: PlannedJob["after"] }[],
+  steps: readonly (Pick<PlannedJob, "step"> & Partial<PlannedJob>)[],
 ): Promise<string> {
   const plan = makePlan(
     steps.map((step) => ({ host: name, retry, ...step })),

@@ -27,8 +27,8 @@ export async function storm(lab: Lab, seed: number): Promise<void> {
 }
 
 const repeated =
-  (times: number, act: (random: Random) => Promise<unknown>) => async (random: Random) => {
-    for (let time = 0; time < times; time += 1) await act(random);
+  (times: number, step: (random: Random) => Promise<unknown>) => async (random: Random) => {
+    for (let time = 0; time < times; time += 1) await step(random);
   };
 
 /** Both producers draw from the same keys. */
@@ -78,15 +78,22 @@ function ignoreRefusal(error: unknown): void {
   if (!(error instanceof QueueRequestError)) throw error;
 }
 
-/** Places what waits, sometimes with an offer that ends at once, and reaps. */
+/** Places what waits, sometimes with an offer that ends at once, opens some of it instead, and reaps. */
 async function actAsHub(queue: Queue, random: Random): Promise<unknown> {
   const waiting = await queue.listWaiting({ perKind: 20 });
-  const offers = waiting.map(({ id }) => ({
-    job: id,
-    node: random.pick(NODES) ?? "",
-    placement: null,
-  }));
-  await queue.place({ offers, refusals: [], offerMs: random.chance(20) ? 1 : 15_000 });
+  const opened = waiting.filter(() => random.chance(30));
+  // A few are both: the offer comes first.
+  const offered = waiting.filter((job) => !opened.includes(job) || random.chance(10));
+  await queue.place({
+    offers: offered.map(({ id }) => ({
+      job: id,
+      node: random.pick(NODES) ?? "",
+      placement: null,
+    })),
+    refusals: [],
+    open: opened.map(({ id }) => ({ job: id, nodes: NODES.slice(0, 2) })),
+    offerMs: random.chance(20) ? 1 : 15_000,
+  });
   await queue.expire();
   return queue.reap();
 }

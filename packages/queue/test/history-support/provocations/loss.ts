@@ -1,4 +1,4 @@
-import { expireLease, join, lose, take, takeOne } from "../agent.ts";
+import { expireLease, grantKey, join, joinWithKey, lose, take, takeOne } from "../agent.ts";
 import { untilOverOrBlocked } from "../lab.ts";
 import {
   add,
@@ -54,6 +54,27 @@ export const poison: Provocation = async (lab, name) => {
   }
 };
 
+/** A node is lost twice with a job that another node could have, and is excluded for it. */
+export const lostTwice: Provocation = async (lab, name) => {
+  const id = await addUnpinned(lab, name);
+  for (let loss = 0; loss < 2; loss += 1) {
+    const agent = await join(lab, name);
+    await offer(lab, id, name);
+    await takeOne(lab, agent);
+    await lose(lab, name);
+  }
+};
+
+/** A node gives a job back three times before it runs it, and is excluded for it. */
+export const declinedOften: Provocation = async (lab, name) => {
+  const id = await addUnpinned(lab, name);
+  await join(lab, name);
+  for (let time = 0; time < 3; time += 1) {
+    await offer(lab, id, name);
+    await lab.queue.decline(name, [id], "busy");
+  }
+};
+
 /** An agent starts again while the older one works, which then settles what it held. */
 export const restart: Provocation = async (lab, name) => {
   await add(lab, name, 2);
@@ -80,4 +101,27 @@ export const comeback: Provocation = async (lab, name) => {
   await lab.queue.hello(report);
   await lose(lab, name);
   await join(lab, name);
+};
+
+/** A node with a key of its own works; the key is revoked, and the agent goes on asking. */
+export const revokedWhileItWorks: Provocation = async (lab, name) => {
+  // An agent without a key finishes the jobs that it held.
+  lab.nodes.add(name);
+  await add(lab, name, 2);
+  const key = await grantKey(lab, name);
+  const agent = await joinWithKey(lab, name, key.text);
+  await takeOne(lab, agent);
+  await lab.queue.revokeNodeKey(key.id);
+  await take(lab, agent);
+};
+
+/** A key is revoked while a hello with it is under way. */
+export const revokedDuringHello: Provocation = async (lab, name) => {
+  const key = await grantKey(lab, name);
+  const revoking = await joinWithKey(lab, name, key.text, async () => {
+    const call = lab.queue.revokeNodeKey(key.id);
+    await untilOverOrBlocked(lab, call);
+    return { call };
+  });
+  await revoking.during?.call;
 };

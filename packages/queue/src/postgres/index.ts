@@ -1,7 +1,0 @@
-export {
-  clientOptions,
-  createPostgresQueue,
-  type PostgresQueue,
-  type PostgresQueueOptions,
-} from "./create-postgres-queue.ts";
-export { ListenUnavailableError } from "./listen.ts";
