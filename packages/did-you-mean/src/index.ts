@@ -1,0 +1,1 @@
+export { suggestNames } from "./suggest-names.ts";
