@@ -1,7 +1,6 @@
-const MAX_KEY_LENGTH = 200;
-const MAX_LIMIT = 10_000;
+import { lengthOf, limits } from "./limits.ts";
 
-/** Of all steps and jobs with this key, at most `limit` run at a time, wherever in the mesh. */
+/** At most `limit` steps and jobs with this key run at a time, in the whole mesh. */
 export interface Concurrency {
   /** 1 to 200 characters, shared by all workflows: `"deploy:pop-os"`. */
   readonly key: string;
@@ -10,16 +9,18 @@ export interface Concurrency {
 }
 
 /**
- * Checks a concurrency limit, also one that a function returned.
+ * Checks a concurrency limit of a definition, or one that a function returned.
  *
- * @throws RangeError with what is wrong; the caller knows the place.
+ * @throws RangeError that says what is wrong; the caller adds the place.
  */
 export function checkConcurrency({ key, limit }: Concurrency): Concurrency {
-  if (typeof key !== "string" || key === "" || key.length > MAX_KEY_LENGTH) {
-    throw new RangeError(`concurrency takes a key of 1 to ${MAX_KEY_LENGTH} characters`);
+  const max = limits.concurrencyKeyLength;
+  // Postgres cannot store NUL, and other control characters make keys look alike.
+  if (typeof key !== "string" || key === "" || lengthOf(key) > max || /\p{C}/u.test(key)) {
+    throw new RangeError(`concurrency takes a key of 1 to ${max} printable characters`);
   }
-  if (!Number.isInteger(limit) || limit < 1 || limit > MAX_LIMIT) {
-    throw new RangeError(`concurrency takes a limit from 1 to ${MAX_LIMIT}`);
+  if (!Number.isInteger(limit) || limit < 1 || limit > limits.concurrencyLimit) {
+    throw new RangeError(`concurrency takes a limit from 1 to ${limits.concurrencyLimit}`);
   }
   return { key, limit };
 }

@@ -24,7 +24,7 @@ describe("parseDuration", () => {
 });
 
 describe("positiveMs", () => {
-  test("passes what a timer can wait", () => {
+  test("accepts what a timer can wait", () => {
     expect(positiveMs("timeout", "24d")).toBe(2_073_600_000);
   });
 

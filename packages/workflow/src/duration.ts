@@ -1,7 +1,6 @@
-const UNIT_MS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
+import { limits } from "./limits.ts";
 
-/** The longest timer that Node can set, and the largest `integer` of Postgres: 24.8 days. */
-const MAX_MS = 2 ** 31 - 1;
+const UNIT_MS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
 
 /** A length of time as people write it: a whole number and a unit, such as `"30s"` or `"15m"`. */
 export type Duration = `${number}${keyof typeof UNIT_MS}`;
@@ -19,7 +18,7 @@ export class InvalidDurationError extends Error {
 }
 
 /**
- * Reads a duration such as `"15m"`, in milliseconds.
+ * Parses a duration such as `"15m"` to milliseconds.
  *
  * @throws InvalidDurationError for anything else: fractions, signs, spaces, several units.
  */
@@ -30,14 +29,14 @@ export function parseDuration(text: string): number {
 }
 
 /**
- * Reads a duration that has to be a length of time.
+ * Parses a duration that must be above zero.
  *
- * @throws RangeError when it is zero, or longer than a timer can be.
+ * @throws RangeError when it is zero, or longer than a timer can wait.
  * @throws InvalidDurationError when it is not a duration.
  */
 export function positiveMs(option: string, duration: Duration): number {
   const ms = parseDuration(duration);
   if (ms === 0) throw new RangeError(`${option} must be above 0, not ${JSON.stringify(duration)}`);
-  if (ms > MAX_MS) throw new RangeError(`${option} must be at most "24d"`);
+  if (ms > limits.timerMs) throw new RangeError(`${option} must be at most "24d"`);
   return ms;
 }

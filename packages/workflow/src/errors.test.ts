@@ -10,12 +10,17 @@ describe("RetryAfterError", () => {
     expect(error.message).toBe("try again in 5m");
   });
 
-  test("says what the author wants said", () => {
+  test("has the author's message", () => {
     const error = new RetryAfterError({ after: "5m", message: "the registry is busy" });
     expect(error.message).toBe("the registry is busy");
   });
 
-  test("refuses what is no duration", () => {
+  test("accepts up to a year, and refuses more", () => {
+    expect(new RetryAfterError({ after: "365d" }).afterMs).toBe(31_536_000_000);
+    expect(() => new RetryAfterError({ after: "366d" })).toThrow('after must be at most "365d"');
+  });
+
+  test("refuses a text that is not a duration", () => {
     expect(() => new RetryAfterError({ after: "xm" as "5m" })).toThrow(InvalidDurationError);
   });
 });

@@ -1,10 +1,11 @@
 import { type Duration, parseDuration } from "./duration.ts";
+import { limits } from "./limits.ts";
 
-/** A definition cannot work; thrown while the file that defines the workflow is imported. */
+/** A definition cannot work. Thrown while the file that defines the workflow is imported. */
 export class WorkflowDefinitionError extends Error {
   override readonly name = "WorkflowDefinitionError";
   readonly code = "WORKFLOW_DEFINITION";
-  /** `null` where no workflow is known yet, as in `cron()`. */
+  /** `null` if no workflow is known yet, as in `cron()`. */
   readonly workflow: string | null;
   readonly step: string | null;
   constructor(
@@ -18,7 +19,7 @@ export class WorkflowDefinitionError extends Error {
   }
 }
 
-/** Where in a definition something is wrong. */
+/** The place of a fault in a definition. */
 interface DefinitionPlace {
   readonly workflow?: string | null;
   readonly step?: string | null;
@@ -54,7 +55,7 @@ export class NonRetryableError extends Error {
  * Thrown by a step that knows when its next attempt can work, for example from a `Retry-After`
  * header. It replaces the delay of the backoff; it does not add an attempt.
  *
- * @throws InvalidDurationError when `after` is not a duration.
+ * @throws InvalidDurationError when `after` is not a duration, RangeError when it is more than a year.
  */
 export class RetryAfterError extends Error {
   override readonly name = "RetryAfterError";
@@ -67,5 +68,8 @@ export class RetryAfterError extends Error {
   }: { after: Duration; message?: string } & ErrorOptions) {
     super(message, options);
     this.afterMs = parseDuration(after);
+    if (this.afterMs > limits.delayMs) {
+      throw new RangeError(`after must be at most "365d", not ${JSON.stringify(after)}`);
+    }
   }
 }

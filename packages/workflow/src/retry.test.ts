@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import { type RetryOptions, toRetryPolicy } from "./retry.ts";
 
 describe("toRetryPolicy", () => {
-  test("gives one attempt to a step that asks for nothing", () => {
+  test("gives one attempt to a step without the option", () => {
     expect(toRetryPolicy()).toMatchObject({ attempts: 1 });
   });
 

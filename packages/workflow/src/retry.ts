@@ -1,23 +1,23 @@
 import { type Duration, positiveMs } from "./duration.ts";
+import { limits } from "./limits.ts";
 
 const DEFAULT_DELAY_MS = 1_000;
 const DEFAULT_MAX_DELAY_MS = 5 * 60_000;
-const MAX_ATTEMPTS = 1_000;
 
-/** How a step author asks for retries. */
+/** The retries that a step author requests. */
 export interface RetryOptions {
-  /** All attempts, the first one included: 1 to 1000. */
+  /** The number of attempts, including the first: 1 to 1000. */
   readonly attempts: number;
   /** A duration alone is a fixed delay. Default: exponential from 1 s to 5 min. */
   readonly backoff?: Duration | BackoffOptions;
 }
 
-/** How the delay between attempts grows; an exponential one doubles up to `max` (default 5 min). */
+/** The delay between attempts. An exponential delay doubles up to `max` (default 5 min). */
 export type BackoffOptions =
   | { readonly kind: "fixed"; readonly delay: Duration }
   | { readonly kind: "exponential"; readonly delay: Duration; readonly max?: Duration };
 
-/** The retries of a step with nothing left to default. */
+/** The retries of a step with all defaults filled in. */
 export interface RetryPolicy {
   readonly attempts: number;
   readonly backoff: {
@@ -29,15 +29,16 @@ export interface RetryPolicy {
 }
 
 /**
- * Fills in the defaults: one attempt, because only the author knows whether a second one is harmless.
+ * Fills in the defaults. The default is one attempt, because only the author knows whether a second
+ * one is harmless.
  *
  * @throws RangeError when a number cannot be used.
  * @throws InvalidDurationError when a delay is not a duration.
  */
 export function toRetryPolicy({ attempts, backoff }: RetryOptions = { attempts: 1 }): RetryPolicy {
-  if (!Number.isInteger(attempts) || attempts < 1 || attempts > MAX_ATTEMPTS) {
+  if (!Number.isInteger(attempts) || attempts < 1 || attempts > limits.attempts) {
     throw new RangeError(
-      `retry.attempts must be a whole number from 1 to ${MAX_ATTEMPTS}, not ${attempts}`,
+      `retry.attempts must be a whole number from 1 to ${limits.attempts}, not ${attempts}`,
     );
   }
   return { attempts, backoff: toBackoff(backoff) };

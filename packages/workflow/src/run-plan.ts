@@ -1,15 +1,23 @@
 import type { Concurrency } from "./concurrency.ts";
+import type { MapPolicy } from "./forms/map-policy.ts";
+import type { PlannedWait } from "./forms/wait-policy.ts";
 import type { JsonValue } from "./json.ts";
 import type { Preference } from "./preference.ts";
 import type { RetryPolicy } from "./retry.ts";
+import type { RunsAfter } from "./step.ts";
 
-/** The jobs of one run, as a value: made by the scheduler, stored by the queue. */
+/** The jobs of one run, as a value that the scheduler makes and the queue stores. */
 export interface RunPlan {
   readonly workflow: string;
   readonly version: string;
-  /** Parsed: defaults filled in. */
+  /** The parsed input, with defaults filled in. */
   readonly input: JsonValue;
-  /** In the order of definition, in which every job comes after those it waits for. */
+  /**
+   * The input as the caller sent it. A rerun parses it again with the schema of that time. Default:
+   * `input`.
+   */
+  readonly rawInput?: JsonValue;
+  /** In the order of definition, so every job comes after the jobs that it needs. */
   readonly jobs: readonly PlannedJob[];
 }
 
@@ -17,9 +25,9 @@ export interface RunPlan {
 export interface PlannedJob {
   readonly step: string;
   readonly after: readonly string[];
-  /** Those of the workflow and of the step, sorted, each once. */
+  /** The requirements of the workflow and of the step, sorted and without duplicates. */
   readonly requires: readonly string[];
-  /** The node it is pinned to. */
+  /** The node that it is pinned to. */
   readonly host: string | null;
   readonly prefers: readonly Preference[];
   readonly priority: number;
@@ -28,4 +36,13 @@ export interface PlannedJob {
   readonly maxCrashRestarts: number;
   readonly startWithinMs: number | null;
   readonly concurrency: Concurrency | null;
+  readonly runsAfter: RunsAfter;
+  readonly optional: boolean;
+  readonly skip: "pass" | "cascade";
+  /** Whether a function of its author decides if it runs, or what it waits for. */
+  readonly hasCondition: boolean;
+  /** Of a step that has a job for each item of a list. */
+  readonly map?: MapPolicy;
+  /** Of a step that no node runs. */
+  readonly wait?: PlannedWait;
 }

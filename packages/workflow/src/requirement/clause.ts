@@ -1,7 +1,10 @@
-/** One thing that a step requires or prefers; {@link parseClause} reads it, {@link printClause} writes it. */
+/**
+ * One thing that a step requires or prefers. {@link parseClause} parses it, {@link printClause}
+ * prints it.
+ */
 export type Clause =
   | Term
-  /** At least one of several is met; written `a | b`. */
+  /** Met if at least one term is met; written `a | b`. */
   | { readonly kind: "any"; readonly terms: readonly Term[] };
 
 /** A clause without alternatives. */
@@ -14,7 +17,9 @@ export type Term =
 export type Test =
   /** The key is offered, with a value or without. */
   | { readonly kind: "has"; readonly key: string }
-  /** One of the key's values compares so; numbers as numbers, versions as versions. */
+  /**
+   * Met if one of the key's values passes the comparison: numbers as numbers, versions as versions.
+   */
   | {
       readonly kind: "compare";
       readonly key: string;
@@ -33,9 +38,9 @@ export class InvalidClauseError extends Error {
   readonly clause: string;
   /** Where reading stopped: an index into `clause`. */
   readonly position: number;
-  /** What may have been meant. */
+  /** A valid clause that the author may have meant. */
   readonly suggestion: string | undefined;
-  /** What is wrong, without the clause and the place. */
+  /** The problem without the clause and the position. */
   readonly problem: string;
   constructor(
     clause: string,
@@ -50,4 +55,33 @@ export class InvalidClauseError extends Error {
     this.problem = problem;
     this.suggestion = suggestion;
   }
+}
+
+/**
+ * A value without quotes. It must not start like an operator, so that `a==b` is an error and not
+ * the value `=b`.
+ */
+export const BARE_VALUE = /[^\s\p{C}!=<>|(),"][^\s\p{C}|(),"]*/uy;
+
+/** Prints a clause in its canonical form, which {@link parseClause} parses to the same clause. */
+export const printClause = (clause: Clause): string =>
+  clause.kind === "any" ? clause.terms.map(printTerm).join(" | ") : printTerm(clause);
+
+const printTerm = (term: Term): string =>
+  term.kind === "not" ? `!${printTest(term.test)}` : printTest(term);
+
+function printTest(test: Test): string {
+  switch (test.kind) {
+    case "has":
+      return test.key;
+    case "compare":
+      return `${test.key}${test.operator}${printValue(test.value)}`;
+    case "in":
+      return `${test.key} in (${test.values.map(printValue).join(", ")})`;
+  }
+}
+
+function printValue(value: string): string {
+  BARE_VALUE.lastIndex = 0;
+  return BARE_VALUE.exec(value)?.[0] === value ? value : JSON.stringify(value);
 }

@@ -1,15 +1,21 @@
-import { type Clause, InvalidClauseError, type Operator, type Term, type Test } from "./clause.ts";
+import { lengthOf, limits } from "../limits.ts";
+import {
+  BARE_VALUE,
+  type Clause,
+  InvalidClauseError,
+  type Operator,
+  printClause,
+  type Term,
+  type Test,
+} from "./clause.ts";
 import { isOrdered } from "./compare-values.ts";
-import { BARE_VALUE, printClause } from "./print-clause.ts";
-
-const MAX_LENGTH = 200;
 
 const KEY = /[^\s\p{C}!=<>|(),"]+/uy;
 const OPERATOR = /!=|<=|>=|=|<|>/y;
 const QUOTED = /"(?:[^"\\]|\\.)*"/y;
 const IN = /\s+in\s*\(/y;
 
-/** What the text is read from, and how far reading has come. */
+/** The text, and the position of the next character. */
 interface Reader {
   readonly text: string;
   at: number;
@@ -27,12 +33,25 @@ interface Reader {
  * Operators are `=`, `!=`, `<`, `<=`, `>`, `>=`. Those with an order take a number or a version. A value with
  * spaces or one of `|(),"` is written in double quotes, as JSON. Spaces between the parts are free.
  *
- * @param text - 1 to 200 characters.
+ * @param text - 1 to 200 characters, and no more in its printed form, which is what is stored.
  * @throws InvalidClauseError with the position, and where possible what was meant.
  */
 export function parseClause(text: string): Clause {
+  // Checked before any pattern runs, so that a text of megabytes costs nothing.
+  if (text.length > 2 * limits.clauseLength || lengthOf(text) > limits.clauseLength) {
+    throw new InvalidClauseError(text, {
+      position: limits.clauseLength,
+      problem: `it is longer than ${limits.clauseLength} characters`,
+    });
+  }
   try {
-    return read(text);
+    const clause = read(text);
+    const length = lengthOf(printClause(clause));
+    if (length <= limits.clauseLength) return clause;
+    throw new InvalidClauseError(text, {
+      position: 0,
+      problem: `in its printed form, which is stored, it has ${length} characters of at most ${limits.clauseLength}, counted`,
+    });
   } catch (error) {
     if (!(error instanceof InvalidClauseError) || error.suggestion !== undefined) throw error;
     const suggestion = suggestionFor(text);
@@ -42,12 +61,6 @@ export function parseClause(text: string): Clause {
 
 function read(text: string): Clause {
   const reader: Reader = { text, at: 0 };
-  if (text.length > MAX_LENGTH) {
-    throw new InvalidClauseError(text, {
-      position: MAX_LENGTH,
-      problem: `it is longer than ${MAX_LENGTH} characters`,
-    });
-  }
   const first = readTerm(reader);
   const terms = [first];
   while (take(reader, "|")) terms.push(readTerm(reader));
@@ -88,7 +101,7 @@ function readTest(reader: Reader, isNegated: boolean): Term {
     const [number] = /^-?\d+(\.\d+)?/.exec(value) ?? [];
     throw new InvalidClauseError(reader.text, {
       position,
-      problem: `${operator} takes a number or a version; a unit belongs into the name (memory-gb>=16)`,
+      problem: `${operator} takes a number or a version; put the unit into the name (memory-gb>=16)`,
       ...(number === undefined ? {} : { suggestion: `${key}${operator}${number}` }),
     });
   }
@@ -122,14 +135,16 @@ function readValue(reader: Reader): string {
   return value;
 }
 
-/** What was meant by those who know other languages; nothing where that is no clause either. */
+/**
+ * Parses the text as other languages would write it; `undefined` if that is not a clause either.
+ */
 function suggestionFor(text: string): string | undefined {
   const operators = text
     .trim()
     .replaceAll(/={2,}/g, "=")
     .replaceAll("=>", ">=")
     .replaceAll("=<", "<=")
-    .replaceAll(/\|{2,}|\s+or\s+/gi, "|")
+    .replaceAll(/\|{2,}|(?<!\s)\s+or\s+/gi, "|")
     .replace(/^not\s+/i, "!");
   const words = operators.replaceAll(/(?<=[^\s!=<>|(),"&])\s+(?=[^\s!=<>|(),"&])/g, "-");
   for (const meant of [operators, words]) {

@@ -1,8 +1,7 @@
 import { describe, expect, test } from "vitest";
-import { type Clause, InvalidClauseError } from "./clause.ts";
+import { type Clause, InvalidClauseError, printClause } from "./clause.ts";
 import { compareValues } from "./compare-values.ts";
 import { parseClause } from "./parse-clause.ts";
-import { printClause } from "./print-clause.ts";
 
 const has = (key: string) => ({ kind: "has", key }) as const;
 const is = (key: string, value: string) =>
@@ -70,7 +69,28 @@ describe("parseClause", () => {
     );
   });
 
-  test("says what is wrong, where, and what was meant", () => {
+  // The printed form, with a space after each comma, is stored and parsed again.
+  test("measures a clause in its printed form", () => {
+    const text = `os in (${"abc,".repeat(40)}linux)`;
+    expect(text).toHaveLength(173);
+    expect(() => parseClause(text)).toThrow("it has 213 characters of at most 200");
+    const fits = `os in (${"abc,".repeat(37)}linux)`;
+    expect(printClause(parseClause(fits)).length).toBeLessThanOrEqual(200);
+    expect(parseClause(printClause(parseClause(fits)))).toEqual(parseClause(fits));
+  });
+
+  test.for([
+    `k=${" ".repeat(1_000_000)}x`,
+    `a${" or".repeat(1_000_000)}`,
+    `a ${"|".repeat(1_000_000)}`,
+    `a="${"\\".repeat(1_000_000)}`,
+  ])("refuses every text that is too long, without reading it", (text) => {
+    const startedAt = performance.now();
+    expect(() => parseClause(text)).toThrow("it is longer than 200 characters at character 201");
+    expect(performance.now() - startedAt).toBeLessThan(100);
+  });
+
+  test("reports the problem, its place and a suggestion", () => {
     expect(() => parseClause("has gpu")).toThrow(
       '"has gpu" is not a clause: expected an operator or the end at character 5; did you mean "has-gpu"?',
     );
@@ -82,7 +102,7 @@ describe("compareValues", () => {
     ["cpus", "8", "16", -1],
     ["cpus", "16", "16.0", 0],
     ["load", "-0.5", "0.25", -1],
-    // One number, and a version: only the key tells them apart.
+    // A number or a version: only the key decides.
     ["memory-gb", "7.25", "7.5", -1],
     ["node-version", "7.25", "7.5", 1],
     ["node-version", "24", "24.0.0", 0],
@@ -92,7 +112,23 @@ describe("compareValues", () => {
     ["app-version", "1.0-rc.1", "1.0", -1],
     ["app-version", "1.0-rc.2", "1.0-rc.10", -1],
     ["app-version", "1.0-rc.1", "1.0-rc", 1],
-    ["app-version", "1.0-1", "1.0-a", -1],
+    ["app-version", "1.0-beta", "1.0-rc", -1],
+    ["app-version", "1.0-RC2", "1.0-rc10", -1],
+    ["app-version", "1.0-alpha.1", "1.0-alpha.beta", -1],
+    // A distribution's revision comes after the release, an early release before it.
+    ["kernel-version", "5.15.0-91-generic", "5.15", 1],
+    ["kernel", "5.15.0-91-generic", "5.15", 1],
+    ["kernel", "5.15.0-91-generic", "5.15.0-101-generic", -1],
+    ["kernel", "5.15.0-91-generic", "5.15.1", -1],
+    ["kernel", "6.8.0-rc3", "6.8", -1],
+    ["kernel", "4.14.336-257.562.amzn2.x86_64", "4.14.336", 1],
+    ["kernel", "6.1.21-v8+", "6.1.21", 1],
+    ["app-version", "1.0-1", "1.0-a", 1],
+    ["app-version", "1.0-1", "1.0", 1],
+    ["app-version", "1.0~rc1", "1.0", -1],
+    ["app-version", "6.5.0-28.29~22.04.1", "6.5.0-28.29", -1],
+    ["app-version", "1.0-nightly20260101000000000000", "1.0-nightly20260102000000000000", -1],
+    ["app-version", "2026-05-01", "2026-11-03", -1],
     ["app-version", "1.0+build1", "1.0+build2", 0],
     ["os", "linux", "linux", undefined],
     ["cpus", "8", "many", undefined],

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { InvalidScheduleError, parseCron } from "./cron-pattern.ts";
 
-/** The matches after a reading, written as the clock shows them. */
+/** Returns the matches after a reading, as the clock shows them. */
 function readings(expression: string, after: string, count: number): string[] {
   const pattern = parseCron(expression);
   const found: string[] = [];
@@ -41,7 +41,7 @@ describe("parseCron", () => {
     { title: "the second Friday", expression: "0 0 * 2 FRI#2", days: [13] },
     { title: "the last Friday", expression: "0 0 * 2 5L", days: [27] },
     { title: "the working day nearest the 15th", expression: "0 0 15W 2 *", days: [16] },
-    { title: "both days where a plus asks for both", expression: "0 0 6-14 2 +5", days: [6, 13] },
+    { title: "both days if a plus requires both", expression: "0 0 6-14 2 +5", days: [6, 13] },
     { title: "Sunday as 7", expression: "0 0 * 2 7", days: [8, 15, 22] },
   ])("matches $title", ({ expression, days }) => {
     const february = days.map((day) => `2026-02-${String(day).padStart(2, "0")}T00:00:00`);

@@ -6,7 +6,10 @@ const DAY_MS = 86_400_000;
 /** The end of the year 9999, where croner stops looking. */
 const LAST_READING = Date.UTC(9999, 11, 31, 23, 59, 59);
 
-/** What the fields hold, in the order of an expression of six; one of five leaves the seconds out. */
+/**
+ * The values of the fields, in the order of an expression with six. One with five leaves out the
+ * seconds.
+ */
 const FIELDS = [
   { name: "second", values: "0 to 59" },
   { name: "minute", values: "0 to 59" },
@@ -23,31 +26,31 @@ export class InvalidScheduleError extends Error {
 }
 
 /**
- * A cron expression that was read: which readings of a wall clock it names, in no zone.
+ * A parsed cron expression: the readings of a wall clock that it names, in no zone.
  *
- * A reading is the milliseconds that `Date.UTC` makes of what the clock shows.
+ * A reading is the result of `Date.UTC` for what the clock shows, in milliseconds.
  */
 export interface CronPattern {
   /**
-   * `"calendar"`: the pattern names times of the day, each of which has to come once a day.
-   * `"elapsed"`: it names a rhythm, which goes on when the clocks change.
+   * `"calendar"`: the pattern names times of the day, each of which comes once a day. `"elapsed"`:
+   * it names a rhythm, which continues when the clocks change.
    *
    * A pattern is elapsed when its second, minute or hour is written with `*` (alone or with a step)
    * and it matches more than once a day.
    */
   readonly follows: "calendar" | "elapsed";
-  /** The first whole second after `reading` that matches, or `null` when none ever does. */
+  /** Returns the first whole second after `reading` that matches, or `null` if none ever does. */
   next(reading: number): number | null;
 }
 
 /**
- * Reads a cron expression: five fields, six with seconds in front, or a nickname such as `@daily`.
+ * Parses a cron expression: five fields, six with seconds in front, or a nickname such as `@daily`.
  *
- * When day of month and day of week are both restricted (anything but `*`), a day that fits either
+ * If day of month and day of week are both restricted (anything but `*`), a day that fits either
  * one matches, as in classic cron.
  *
- * @throws InvalidScheduleError naming the field that cannot be read. An expression that can be read
- * and never matches, such as `0 0 31 2 *`, is no error here: its `next` is `null`.
+ * @throws InvalidScheduleError that names the invalid field. A valid expression that never matches,
+ * such as `0 0 31 2 *`, is not an error here: its `next` is `null`.
  */
 export function parseCron(expression: string): CronPattern {
   const fields = readFields(expression);
@@ -60,11 +63,11 @@ export function parseCron(expression: string): CronPattern {
 }
 
 /**
- * A function from a reading to the next one that matches.
+ * Returns a function from a reading to the next one that matches.
  *
- * With a fixed offset croner does plain calendar arithmetic: nothing of its own idea of daylight
- * saving is used, and a match is found five times as fast as with `timezone: "UTC"` (11 against
- * 72 µs: croner 11.0.1, Node 26).
+ * With a fixed offset, croner does plain calendar arithmetic and applies no rules of daylight
+ * saving. It is also five times as fast as with `timezone: "UTC"` (11 against 72 µs: croner 11.0.1,
+ * Node 26).
  */
 function matcher(fields: readonly string[]): CronPattern["next"] {
   const cron = new Cron(fields.join(" "), { mode: "6-part", utcOffset: 0, paused: true });
@@ -72,7 +75,7 @@ function matcher(fields: readonly string[]): CronPattern["next"] {
     reading > LAST_READING ? null : (cron.nextRun(new Date(reading))?.getTime() ?? null);
 }
 
-/** The six fields of an expression, each of which can be read. */
+/** Returns the six fields of an expression, each of which is valid. */
 function readFields(expression: string): string[] {
   const quoted = JSON.stringify(expression);
   if (typeof expression !== "string" || !/^[\t\x20-\x7e]{1,200}$/.test(expression)) {
@@ -90,7 +93,7 @@ function readFields(expression: string): string[] {
   const six = fields.length === 5 ? ["0", ...fields] : fields;
   for (const [index, { name, values }] of FIELDS.entries()) {
     try {
-      // croner does not say which field it means, and counts days and months from 0.
+      // croner does not report the invalid field, and counts days and months from 0.
       matcher(six.map((field, other) => (other === index ? field : "*")));
     } catch (cause) {
       throw new InvalidScheduleError(
@@ -107,7 +110,7 @@ function nicknamed(nickname: string): string[] {
     const pattern = new Cron(nickname, { utcOffset: 0, paused: true }).getPattern();
     if (pattern !== undefined) return pattern.split(" ");
   } catch {
-    // Not one of croner's: answered below, with those that are.
+    // Not a nickname of croner: the error below lists the known ones.
   }
   throw new InvalidScheduleError(
     `${JSON.stringify(nickname)} is not a cron nickname; known are @hourly, @daily, @midnight, @weekly, @monthly, @yearly and @annually`,

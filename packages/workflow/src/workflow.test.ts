@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { z } from "zod";
 import { InvalidInputError } from "./errors.ts";
-import { parseInput } from "./parse-input.ts";
+import { parseInput } from "./workflow.ts";
 
 const workflow = {
   name: "deploy",
@@ -26,7 +26,7 @@ describe("parseInput", () => {
     expect(parseInput(workflow, { ref: "next" })).toEqual({ ref: "next", servers: [] });
   });
 
-  test("takes no input for an empty one", () => {
+  test("treats a missing input as an empty one", () => {
     expect(parseInput(workflow, undefined)).toEqual({ ref: "main", servers: [] });
   });
 
@@ -34,7 +34,7 @@ describe("parseInput", () => {
     const error = problemsOf({ ref: 7, servers: [{ url: "http://a" }, { url: "nonsense" }] });
     expect(error).toMatchObject({ code: "INVALID_INPUT", workflow: "deploy" });
     expect(error.issues.map(({ path }) => path)).toEqual(["ref", "servers[1].url"]);
-    expect(error.message).toContain("servers[1].url: Invalid URL");
+    expect(error.message).toContain("servers[1].url: must be a URL");
   });
 
   test("has an empty path for the input as a whole", () => {

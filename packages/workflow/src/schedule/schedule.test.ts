@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { WorkflowDefinitionError } from "./errors.ts";
+import { WorkflowDefinitionError } from "../errors.ts";
 import { type CronOptions, cron } from "./schedule.ts";
 
 describe("cron", () => {
@@ -14,7 +14,7 @@ describe("cron", () => {
     });
   });
 
-  test("keeps what it is given", () => {
+  test("keeps its options", () => {
     const options = {
       timeZone: "Europe/Paris",
       input: { ref: "main" },
@@ -52,7 +52,7 @@ describe("cron", () => {
     { options: { grace: "0s" }, problem: "grace must be above 0" },
     { options: { grace: "soon" }, problem: "is not a duration" },
   ])("refuses $options", ({ options, problem }) => {
-    // What a definition in plain JavaScript can say.
+    // Values that a definition in plain JavaScript can have.
     const untyped = options as CronOptions;
     expect(() => cron("0 4 * * *", untyped)).toThrow(WorkflowDefinitionError);
     expect(() => cron("0 4 * * *", untyped)).toThrow(problem);

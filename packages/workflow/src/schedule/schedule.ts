@@ -1,24 +1,25 @@
+import { type Duration, positiveMs } from "../duration.ts";
+import { WorkflowDefinitionError } from "../errors.ts";
+import type { JsonValue } from "../json.ts";
 import { parseCron } from "./cron-pattern.ts";
-import { type Duration, positiveMs } from "./duration.ts";
-import { WorkflowDefinitionError } from "./errors.ts";
-import type { JsonValue } from "./json.ts";
 
 const OVERLAP_POLICIES = ["skip", "queue-one", "allow"] as const;
 const MAX_CAUGHT_UP = 100;
 
 /**
- * What becomes of a due run while an earlier one of the schedule has not finished: it is left out,
- * or waits for its end (at most one does; later ones are merged into it), or starts beside it.
+ * What happens to a due run while an earlier run of the schedule has not finished. It is skipped,
+ * it waits for the end of that run (at most one waits; later ones are merged into it), or it starts
+ * beside it.
  */
 export type OverlapPolicy = (typeof OVERLAP_POLICIES)[number];
 
 /**
- * What becomes of runs that nobody started in time, because every hub was away: none of them is
- * made up for, or one run stands for all, or the newest of them are, at most `all` (1 to 100).
+ * What happens to runs that no hub started in time. None starts, one starts for all of them, or the
+ * newest start, at most `all` (1 to 100).
  */
 export type MissedPolicy = "skip" | "once" | { readonly all: number };
 
-/** When a workflow starts by itself, and with which input: a value with nothing left to default. */
+/** The times at which a workflow starts by itself, and the input. All defaults are filled in. */
 export interface Schedule {
   /** Five fields, six with seconds in front, or a nickname such as `@daily`. */
   readonly expression: string;
@@ -31,22 +32,25 @@ export interface Schedule {
   readonly graceMs: number;
 }
 
-/** What `cron()` takes besides the expression. */
+/** The options of `cron()`. */
 export interface CronOptions {
-  /** Default `"UTC"`: machines of one mesh rarely agree on a local zone. */
+  /** Default `"UTC"`, because machines of one mesh rarely have the same local zone. */
   readonly timeZone?: string;
   /** Default `{}`; `defineWorkflow` checks that it fits the workflow's schema. */
   readonly input?: JsonValue;
   /** Default `"skip"`. */
   readonly overlap?: OverlapPolicy;
-  /** Default `"once"`: machines of one's own sleep, and the nightly backup is wanted in the morning. */
+  /**
+   * Default `"once"`, because a laptop sleeps and the nightly backup is still needed in the
+   * morning.
+   */
   readonly missed?: MissedPolicy;
-  /** Above 0, at most `"24d"`. Default `"1m"`: another hub has taken over by then. */
+  /** Above 0, at most `"24d"`. Default `"1m"`, in which another hub can take over. */
   readonly grace?: Duration;
 }
 
 /**
- * Describes a schedule by a cron expression: five fields, minutes first, or six, seconds first.
+ * Creates a schedule from a cron expression: five fields, minutes first, or six, seconds first.
  *
  * @throws WorkflowDefinitionError when the expression, the zone or a policy cannot be used, or when
  * the expression names a day that never comes.
@@ -58,7 +62,7 @@ export function cron(expression: string, options: CronOptions = {}): Schedule {
       `${JSON.stringify(timeZone)} is not a time zone; write an IANA name such as "Europe/Paris"`,
     );
   }
-  // Whether there is a match does not depend on today.
+  // Whether the expression ever matches does not depend on the current date.
   if (definitionOf(() => parseCron(expression)).next(0) === null) {
     throw new WorkflowDefinitionError(`the cron expression "${expression}" never matches a day`);
   }
@@ -91,7 +95,7 @@ function isMissedPolicy(policy: MissedPolicy): boolean {
   return Number.isInteger(all) && all >= 1 && all <= MAX_CAUGHT_UP;
 }
 
-/** Says as an error of the definition what a reader found wrong. */
+/** Converts the error of a parser to an error of the definition. */
 function definitionOf<Read>(read: () => Read): Read {
   try {
     return read();

@@ -1,0 +1,1 @@
+export { type RunOptions, runWorkflow, type WorkflowRun } from "./run-workflow.ts";
