@@ -1,51 +1,78 @@
 export { type Clause, InvalidClauseError, parseClause, printClause } from "@loom/workflow";
-export { explain } from "./explain.ts";
-export type {
-  Explanation,
-  Fix,
-  NodeGroup,
-  NodeReport,
-  NodeVerdict,
-  ReasonCode,
-} from "./explanation.ts";
-export { belowLimit } from "./filters/below-limit.ts";
-export { hasCapabilities } from "./filters/has-capabilities.ts";
-export { hasFreeSlot } from "./filters/has-free-slot.ts";
-export { hasVersion } from "./filters/has-version.ts";
-export { isHost } from "./filters/is-host.ts";
-export { isOnline } from "./filters/is-online.ts";
-export { notDraining } from "./filters/not-draining.ts";
-export { notExcluded } from "./filters/not-excluded.ts";
-export { notPaused } from "./filters/not-paused.ts";
-export type { JobView, StepHistory } from "./job-view.ts";
-export { type NodeView, nodeCapability, workflowCapability } from "./node-view.ts";
-export type { BatchJob } from "./place/in-fair-order.ts";
-export { type PlaceOptions, place } from "./place/place.ts";
-export type { Placed, Placement, PlacementRecord, Refusal, Unplaced } from "./placement.ts";
-export { PlanError, planRun } from "./plan-run.ts";
-export { evaluate, type Offer, unmetClauses } from "./requirement/evaluate.ts";
 export {
-  type Check,
+  ConditionError,
+  evaluateStep,
+  parseApprovalInput,
+  type StepEvaluation,
+  type StepFacts,
+  type StepFunction,
+} from "./evaluate-condition.ts";
+export type { ReasonCode } from "./explain/diagnose.ts";
+export {
+  type Explanation,
+  explain,
+  type NodeExplanation,
+  type NodeGroupExplanation,
+} from "./explain/explain.ts";
+export type { Fix } from "./explain/find-fix.ts";
+export type { Eligibility } from "./explain/node-groups.ts";
+export { type Verdict, verdict } from "./explain/verdict.ts";
+export type { BatchJob } from "./place/fair-order.ts";
+export {
+  type Placed,
+  type Placement,
+  type PlacementRecord,
+  type PlaceOptions,
+  place,
+  type Refusal,
+  type Unplaced,
+} from "./place/place.ts";
+export { type PlanCall, PlanError, planRun } from "./plan-run.ts";
+export { evaluate, type NodeCapabilities, unmetClauses } from "./requirement/evaluate.ts";
+export { hasCapabilities, hasVersion, isHost, notExcluded } from "./rules/ability-filters.ts";
+export {
+  belowLimit,
+  hasFreeSlot,
+  isOnline,
+  notDraining,
+  notPaused,
+} from "./rules/availability-filters.ts";
+export { defaultRules } from "./rules/default-rules.ts";
+export {
+  applyFilters,
+  type Failure,
   type Filter,
+  type FilterFailure,
+  type FilterFix,
+  type FilterResult,
   fits,
-  type Mend,
-  type Problem,
+  type Rules,
   refuses,
   type Scorer,
-} from "./rule.ts";
-export { defaultRules, type Failure, judge, type Rules } from "./rules.ts";
+} from "./rules/rule.ts";
+export {
+  directPath,
+  leastBusy,
+  nearRun,
+  notDeclined,
+  prefers,
+  succeededHere,
+} from "./rules/scorers.ts";
 export {
   type DecidedSlot,
   decideSlots,
   type ScheduleState,
-  type SlotOutcome,
+  type SlotDecision,
 } from "./schedule/decide-slots.ts";
 export { dueSlots, nextSlot, slotId, type Timing } from "./schedule/due-slots.ts";
-export { directPath } from "./scorers/direct-path.ts";
-export { leastBusy } from "./scorers/least-busy.ts";
-export { nearRun } from "./scorers/near-run.ts";
-export { notDeclined } from "./scorers/not-declined.ts";
-export { prefers } from "./scorers/prefers.ts";
-export { succeededHere } from "./scorers/succeeded-here.ts";
-export { suggestNames } from "./suggest-names.ts";
-export { type Verdict, verdict } from "./verdict.ts";
+export {
+  CODE_CAPABILITY,
+  HUB_CAPABILITY,
+  type JobView,
+  moduleCapability,
+  type NodeView,
+  nodeCapability,
+  parseWorkflowCapability,
+  type StepHistory,
+  workflowCapability,
+} from "./views.ts";

@@ -33,6 +33,7 @@ describe("planRun", () => {
       workflow: "deploy",
       version: workflow.version,
       input: { ref: "next" },
+      rawInput: { ref: "next" },
       jobs: [
         {
           step: "build",
@@ -49,6 +50,10 @@ describe("planRun", () => {
           maxCrashRestarts: 3,
           startWithinMs: 60_000,
           concurrency: null,
+          runsAfter: "success",
+          optional: false,
+          skip: "pass",
+          hasCondition: false,
         },
         {
           step: "restart",
@@ -65,28 +70,32 @@ describe("planRun", () => {
           maxCrashRestarts: 1,
           startWithinMs: null,
           concurrency: { key: "deploy:next", limit: 2 },
+          runsAfter: "success",
+          optional: false,
+          skip: "pass",
+          hasCondition: false,
         },
       ],
     });
   });
 
-  test("limits nothing where the author's function says so, and refuses what it may not say", () => {
+  test("sets no limit if the author's function returns none, and refuses an invalid limit", () => {
     const free = deploy.step("build", { concurrency: () => undefined }, done);
     expect(planRun(free).jobs[0]?.concurrency).toBeNull();
-    const odd = deploy.step("build", { concurrency: () => ({ key: "", limit: 1 }) }, done);
-    expect(() => planRun(odd)).toThrow(/step build cannot be planned: concurrency takes a key/);
+    const invalid = deploy.step("build", { concurrency: () => ({ key: "", limit: 1 }) }, done);
+    expect(() => planRun(invalid)).toThrow(/step build cannot be planned: concurrency takes a key/);
   });
 
-  test("survives the way through JSON", () => {
+  test("stays equal after JSON", () => {
     const plan = planRun(deploy.step("build", { host: () => undefined }, done));
     expect(JSON.parse(JSON.stringify(plan))).toEqual(plan);
   });
 
-  test("fills in the defaults of an input that is left out", () => {
+  test("fills in the defaults of a missing input", () => {
     expect(planRun(deploy.step("build", {}, done)).input).toEqual({ ref: "main" });
   });
 
-  test("asks host and prefers with the parsed input", () => {
+  test("calls host and prefers with the parsed input", () => {
     const workflow = deploy.step(
       "restart",
       {
@@ -110,7 +119,7 @@ describe("planRun", () => {
     expect(job?.requires).toHaveLength(3);
   });
 
-  test("prefers the node that is hinted at, above everything else", () => {
+  test("prefers the hinted node above everything else", () => {
     const prefers = [
       { clause: "ssd", weight: 2 },
       { clause: "docker", weight: 3 },
@@ -157,12 +166,12 @@ describe("planRun", () => {
     {
       title: "a host with a space",
       options: { host: () => "pop os" },
-      problem: 'host "pop os" is no name',
+      problem: 'host "pop os" is not a node name',
     },
     {
       title: "a hint with a space",
       options: { hostHint: () => "pop os" },
-      problem: 'hostHint "pop os" is no name',
+      problem: 'hostHint "pop os" is not a node name',
     },
     {
       title: "a preference that cannot be read",
@@ -198,5 +207,102 @@ describe("planRun", () => {
     );
     expect(() => planRun(workflow)).toThrow(PlanError);
     expect(() => planRun(workflow)).toThrow(expect.objectContaining({ step: "restart", cause }));
+  });
+
+  test.for<{ title: string; options: object; problem: string }>([
+    {
+      title: "a host that is a promise",
+      options: { host: async () => "forge" },
+      problem: "host returned a promise",
+    },
+    {
+      title: "a promise that rejects, without an unhandled rejection",
+      options: { host: () => Promise.reject(new Error("nobody catches it")) },
+      problem: "host returned a promise",
+    },
+    { title: "a host that is a number", options: { host: () => 5 }, problem: "host is a number" },
+    {
+      title: "preferences that are not a list",
+      options: { prefers: () => ({ clause: "ssd", weight: 1 }) },
+      problem: "prefers is not a list",
+    },
+  ])("refuses $title, despite its type", ({ options, problem }) => {
+    expect(() => planRun(deploy.step("build", options, done))).toThrow(
+      expect.objectContaining({ step: "build", message: expect.stringContaining(problem) }),
+    );
+  });
+
+  test.for<{ title: string; input: z.ZodType; problem: string }>([
+    {
+      title: "throws",
+      input: z.object({}).refine(() => {
+        throw new Error("no dictionary");
+      }),
+      problem: "its input schema failed: no dictionary",
+    },
+    {
+      title: "returns a promise",
+      input: z.object({}).refine(() => new Promise(() => {})),
+      problem: "its input schema returns a promise",
+    },
+    {
+      title: "makes a Date of a text",
+      input: z.object({
+        at: z
+          .string()
+          .default("2026-11-29")
+          .transform((at) => new Date(at)),
+      }),
+      problem: "of the input at at that cannot be kept: a Date is not JSON",
+    },
+    {
+      title: "makes Infinity of a number",
+      input: z.object({ list: z.array(z.number()).default([1, 2]) }).transform(({ list }) => ({
+        list: list.map((each) => each / (each - 2)),
+      })),
+      problem: "of the input at list[1] that cannot be kept: Infinity is not a number of JSON",
+    },
+    {
+      title: "makes a Map",
+      input: z.object({}).transform(() => new Map([[1, 2]])),
+      problem: "of the input that cannot be kept: a Map is not JSON",
+    },
+    {
+      title: "makes a circle",
+      input: z.object({}).transform(() => {
+        const circle: { self?: object } = {};
+        circle.self = circle;
+        return circle;
+      }),
+      problem: "at self that cannot be kept: it contains itself",
+    },
+  ])("blames the workflow when its schema $title", ({ input, problem }) => {
+    const workflow = defineWorkflow({ name: "invalid", input: input as z.ZodType<string> }).step(
+      "only",
+      {},
+      done,
+    );
+    expect(() => planRun(workflow)).toThrow(
+      expect.objectContaining({
+        code: "PLAN_FAILED",
+        step: null,
+        message: expect.stringContaining(problem),
+      }),
+    );
+  });
+
+  test("reports each of the author's functions before it is called", () => {
+    const workflow = deploy
+      .step("build", { host: () => "forge" }, done)
+      .step("test", { prefers: () => [], concurrency: () => undefined, hostHint: () => "x" }, done);
+    const calls: string[] = [];
+    planRun(workflow, { onCall: (call) => calls.push(`${call.step}.${call.function}`) });
+    expect(calls).toEqual([
+      "null.input",
+      "build.host",
+      "test.prefers",
+      "test.hostHint",
+      "test.concurrency",
+    ]);
   });
 });

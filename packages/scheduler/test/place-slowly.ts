@@ -1,27 +1,27 @@
-import type { JobView } from "../src/job-view.ts";
-import type { NodeView } from "../src/node-view.ts";
-import type { BatchJob } from "../src/place/in-fair-order.ts";
+import type { BatchJob } from "../src/place/fair-order.ts";
+import type { JobView, NodeView } from "../src/views.ts";
 import { CLAUSES, takes } from "./random-fleets.ts";
 
 type Job = BatchJob;
 
-/** The scorers once more. */
+/** A second implementation of the scorers, in whole millionths as they are added up. */
 function worth(job: JobView, each: NodeView): number {
   const { prefers = [], history = [], ranOn = [], declinedBy = [] } = job;
   const all = prefers.reduce((sum, { weight }) => sum + weight, 0);
   const met = prefers.filter((wish) => CLAUSES[wish.clause]?.(each.capabilities, each.name));
   const record = history.find((entry) => entry.node === each.name) ?? { succeeded: 0, failed: 0 };
-  return (
-    5 * (all === 0 ? 1 : met.reduce((sum, { weight }) => sum + weight, 0) / all) +
-    Math.max(0, each.slots - each.busy) / Math.max(1, each.slots) +
-    (record.succeeded + 1) / (record.succeeded + record.failed + 2) +
-    (declinedBy.includes(each.name) ? 0 : 1) +
-    0.5 * (ranOn.includes(each.name) ? 1 : 0) +
-    0.5 * (each.path === "direct" ? 1 : each.path === "relayed" ? 0 : 0.5)
-  );
+  const parts = [
+    5 * (all === 0 ? 1 : met.reduce((sum, { weight }) => sum + weight, 0) / all),
+    Math.max(0, each.slots - each.busy) / Math.max(1, each.slots),
+    (record.succeeded + 1) / (record.succeeded + record.failed + 2),
+    declinedBy.includes(each.name) ? 0 : 1,
+    0.5 * (ranOn.includes(each.name) ? 1 : 0),
+    0.5 * (each.path === "direct" ? 1 : each.path === "relayed" ? 0 : 0.5),
+  ];
+  return parts.reduce((points, part) => points + Math.round(1e6 * part), 0);
 }
 
-/** Placing once more, without any index: job after job, node after node. */
+/** A second implementation of placing without any index: job after job, node after node. */
 export function placeSlowly(
   batch: readonly Job[],
   known: readonly NodeView[],
@@ -60,7 +60,7 @@ export function placeSlowly(
       .filter((each) => takes(now ?? job, each))
       .sort((a, b) => {
         const difference = worth(job, b) - worth(job, a);
-        return Math.abs(difference) > 1e-5 ? difference : a.name < b.name ? -1 : 1;
+        return difference !== 0 ? difference : a.name < b.name ? -1 : 1;
       });
     if (best === undefined) continue;
     placed.set(job.id, best.name);

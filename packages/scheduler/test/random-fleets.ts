@@ -1,13 +1,12 @@
 import fc from "fast-check";
-import type { JobView } from "../src/job-view.ts";
-import type { NodeView } from "../src/node-view.ts";
-import type { BatchJob } from "../src/place/in-fair-order.ts";
+import type { BatchJob } from "../src/place/fair-order.ts";
+import type { JobView, NodeView } from "../src/views.ts";
 
-// Few names and tags, so that jobs and nodes meet often enough to test both answers.
+// Few names and tags, so that jobs match nodes often enough to test both answers.
 const NAMES = ["nas", "oracle", "pop-os", "tower"] as const;
 const name = fc.constantFrom(...NAMES);
 
-/** Clauses, each with its meaning written a second time. */
+/** Clauses, each with a second implementation of its meaning. */
 export const CLAUSES: Record<string, (offered: readonly string[], name: string) => boolean> = {
   docker: (offered) => offered.includes("docker"),
   "!docker": (offered) => !offered.includes("docker"),
@@ -61,11 +60,12 @@ export const view = fc.record(
     ranOn: fc.uniqueArray(name, { maxLength: 2 }),
     declinedBy: fc.array(name, { maxLength: 4 }),
     crashedOn: fc.array(name, { maxLength: 3 }),
+    excluded: fc.uniqueArray(name, { maxLength: 2 }),
     history: fc.uniqueArray(
       fc.record({ node: name, succeeded: fc.nat({ max: 5 }), failed: fc.nat({ max: 5 }) }),
       { selector: (each) => each.node, maxLength: 2 },
     ),
-    // Every job of one key has to say the same of it.
+    // Every job with one key must have the same limit.
     concurrency: fc.constantFrom(
       null,
       { key: "api", limit: 2 },
@@ -82,15 +82,11 @@ export const jobs: fc.Arbitrary<BatchJob[]> = fc
     views.map((each, id) => ({ ...each, id, runInFlight: IN_FLIGHT[each.run ?? ""] ?? 0 })),
   );
 
-const count = (names: readonly string[] = [], wanted: string) =>
-  names.filter((each) => each === wanted).length;
-
-/** The filters once more, as one sentence. */
+/** A second implementation of the filters in one expression. */
 export const takes = (job: JobView, each: NodeView): boolean =>
   job.requires.every((text) => CLAUSES[text]?.(each.capabilities, each.name)) &&
   (job.host == null || job.host === each.name) &&
-  count(job.declinedBy, each.name) < 3 &&
-  count(job.crashedOn, each.name) < 2 &&
+  !job.excluded?.includes(each.name) &&
   each.online &&
   each.status === "active" &&
   each.busy < each.slots &&

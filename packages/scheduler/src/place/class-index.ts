@@ -1,31 +1,31 @@
 import { createHeap, type Heap } from "./heap.ts";
 
-/** A node that fits: its place in the order of names, and its points. */
+/** A node that fits: its rank in the order of names, and its points. */
 export interface Candidate {
   readonly rank: number;
   readonly points: number;
 }
 
-/** More points come first, then the first name. */
+/** The candidate with more points is better; among equals, the one with the first name. */
 export const isBetter = (a: Candidate, b: Candidate): boolean =>
   a.points > b.points || (a.points === b.points && a.rank < b.rank);
 
-/** Nodes by class, and for each group of jobs the classes by what they are worth to it. */
+/** Nodes by class, and the classes of each group of jobs by their points. */
 export interface ClassIndex<Node> {
-  /** Puts a node into a class, and takes it out of the one it was in. */
+  /** Moves a node to a class from the class that it was in. */
   move(rank: number, id: number, node: Node): void;
   /** The group's best node that is not among the skipped ones. */
   top(group: number, skipped: ReadonlySet<number>): Candidate | undefined;
-  /** The points that a group gives a node; -1 where it does not fit. */
+  /** The points that a group gives a node; -1 if the node does not fit. */
   pointsAt(group: number, rank: number): number;
-  /** Forgets a group: its last job has been placed. */
+  /** Removes a group after its last job has been placed. */
   close(group: number): void;
 }
 
-/** Nodes that no question tells apart: they fit the same groups, and have the same points there. */
+/** Nodes that fit the same groups of jobs, with the same points. */
 interface NodeClass<Node> {
   readonly id: number;
-  /** Ranks, lowest first. One whose node has left goes when it comes up. */
+  /** Ranks, lowest first. The rank of a node that has left is removed when it becomes the first. */
   readonly members: Heap<number>;
   /** Any of the nodes. */
   readonly sample: Node;
@@ -34,7 +34,10 @@ interface NodeClass<Node> {
 interface Group<Node> {
   /** By class. */
   readonly points: Map<number, number>;
-  /** A class is listed under its lowest rank; an entry under another one goes when it comes up. */
+  /**
+   * A class is listed under its lowest rank. An entry under another rank is removed when it becomes
+   * the first.
+   */
   readonly order: Heap<Entry<Node>>;
   readonly listed: Map<number, number>;
 }
@@ -46,19 +49,21 @@ interface Entry<Node> extends Candidate {
 /**
  * Creates an index without nodes.
  *
- * Choosing costs the logarithm of the number of classes. A class enters the order of every open group
- * when it gets a lower first rank; while nodes fill evenly, in the order of their names, that is once.
+ * A choice costs the logarithm of the number of classes. A class enters the order of every open
+ * group when its lowest rank falls. This happens once while nodes fill evenly in the order of their
+ * names.
  *
- * @param weigh - The points that a group gives a node, -1 where it does not fit; equal for all nodes of a class.
+ * @param pointsOf - The points that a group gives a node, -1 if it does not fit; equal for all
+ * nodes of a class.
  */
 export function createClassIndex<Node>(
-  weigh: (group: number, node: Node) => number,
+  pointsOf: (group: number, node: Node) => number,
 ): ClassIndex<Node> {
   const classes = new Map<number, NodeClass<Node>>();
   const classOf: number[] = [];
   const groups = new Map<number, Group<Node>>();
 
-  /** The lowest rank in a class. */
+  /** Returns the lowest rank in a class. */
   function first({ members, id }: NodeClass<Node>): number | undefined {
     let rank = members.peek();
     while (rank !== undefined && classOf[rank] !== id) {
@@ -83,7 +88,7 @@ export function createClassIndex<Node>(
   function list(id: number, group: Group<Node>, nodes: NodeClass<Node>): void {
     let points = group.points.get(nodes.id);
     if (points === undefined) {
-      points = weigh(id, nodes.sample);
+      points = pointsOf(id, nodes.sample);
       group.points.set(nodes.id, points);
     }
     if (points < 0) return;
@@ -151,6 +156,6 @@ export function createClassIndex<Node>(
   };
 }
 
-/** The better of two candidates, the first of which may be missing. */
+/** Returns the better of two candidates, of which the first may be missing. */
 export const better = (a: Candidate | undefined, b: Candidate): Candidate =>
   a === undefined || isBetter(b, a) ? b : a;

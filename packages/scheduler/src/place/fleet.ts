@@ -1,37 +1,34 @@
-import { type AlikeNodes, groupAlike, likeness } from "../alike-nodes.ts";
-import type { JobView } from "../job-view.ts";
-import type { NodeView } from "../node-view.ts";
-import type { Filter, Scorer } from "../rule.ts";
-import { passes, pointsOf, type Rules } from "../rules.ts";
+import { failureKey, groupNodes, type NodeGroup } from "../explain/node-groups.ts";
+import { type Filter, passes, pointsOf, type Rules, type Scorer } from "../rules/rule.ts";
+import type { JobView, NodeView } from "../views.ts";
 import { better, type Candidate, createClassIndex, isBetter } from "./class-index.ts";
-import { createInterner } from "./interner.ts";
-import { groupJobs } from "./job-groups.ts";
 
-/** The nodes of a batch, as they fill up. Jobs are known by their index in the batch. */
+/** The nodes of a batch, which fill up as jobs are placed. A job is known by its index in the batch. */
 export interface Fleet<Job, Node extends NodeView> {
-  /** By name, each as busy as the jobs of this batch have made it. */
+  /** Sorted by name; `busy` includes the jobs that this batch has placed. */
   readonly nodes: readonly Node[];
-  /** The best node for a job: most points, then the first name. */
+  /** Returns the best node for a job: the one with most points, among equals the first by name. */
   choose(index: number, job: Job): Candidate | undefined;
-  /** How many nodes fit a job, and the `keep` best of them. */
+  /** Counts the nodes that fit a job, and returns the `keep` best ones. */
   survey(index: number, job: Job, keep: number): { eligible: number; best: Candidate[] };
   /** Gives a job to a node. */
   take(rank: number): void;
-  /** The job has been looked at for the last time. */
+  /** Tells the fleet that no further question about a job follows. */
   leave(index: number): void;
-  /** All nodes as they are now, put together where the same speaks against them. */
-  judge(job: Job): AlikeNodes<Node>[];
+  /** Groups all nodes in their current state by their failures. */
+  groups(job: Job): NodeGroup<Node>[];
 }
 
 /**
  * Indexes nodes for a batch of jobs.
  *
- * Nodes that answer all keyed questions of the batch alike are one class, and jobs that ask the same ones
- * are one group. A group ranks classes, so a choice looks at one class and not at all nodes. When a node
- * takes a job, only what is about availability is asked again, and it moves to the class of its new answers.
+ * Nodes with the same answers to all keyed rules of the batch form a class, and jobs with the same
+ * keys form a group. A group ranks classes, so a choice reads one class and not all nodes. When a
+ * node takes a job, only the rules about availability are checked again, and the node moves to the
+ * class of its new answers.
  *
- * Rules that name nodes (`named`) are asked for those nodes, and once for all others; rules that say
- * nothing, for every node.
+ * A rule with `named` is checked for the nodes that it names, and once for all others. A rule with
+ * neither `key` nor `named` is checked for every node.
  */
 export function createFleet<Job extends JobView, Node extends NodeView>(
   jobs: readonly Job[],
@@ -59,14 +56,16 @@ export function createFleet<Job extends JobView, Node extends NodeView>(
     return passes(keyed.filters, job, node) ? pointsOf(keyed.scorers, job, node) : -1;
   });
   const interner = createInterner();
-  /** Goes from answer to answer. Where two nodes arrive at the same place, nothing tells them apart. */
+  /**
+   * Returns a number for the answers of a node. Two nodes with the same number are interchangeable.
+   */
   function follow(asked: typeof questions, from: number, node: Node): number {
     let at = from;
     for (const { rule, samples } of asked) {
       for (const job of samples) {
         at = interner.next(
           at,
-          "check" in rule ? likeness(rule.check(job, node)) : pointsOf([rule], job, node),
+          "check" in rule ? failureKey(rule.check(job, node)) : pointsOf([rule], job, node),
         );
       }
     }
@@ -78,7 +77,7 @@ export function createFleet<Job extends JobView, Node extends NodeView>(
   const classes = nodes.map((node, rank) => follow(changing, abilities[rank] as number, node));
   for (const [rank, id] of classes.entries()) index.move(rank, id, nodes[rank] as Node);
 
-  /** Ranks of the nodes that special rules name: all, where one does not say. */
+  /** Returns the ranks of the nodes that special rules name: all nodes if a rule has no `named`. */
   function namedBy(job: Job): ReadonlySet<number> {
     let named = NONE;
     for (const rule of specialRules) {
@@ -101,7 +100,10 @@ export function createFleet<Job extends JobView, Node extends NodeView>(
     return fitting;
   }
 
-  /** What special rules give to every node that they do not name; `undefined` for a no. */
+  /**
+   * Returns the points that special rules give every node they do not name; `undefined` if they
+   * refuse it.
+   */
   function elsewhere(job: Job, named: ReadonlySet<number>): number | undefined {
     let rank = 0;
     while (named.has(rank)) rank += 1;
@@ -153,9 +155,9 @@ export function createFleet<Job extends JobView, Node extends NodeView>(
       index.move(rank, id, busier);
     },
 
-    judge(view) {
+    groups(view) {
       const named = namedBy(view);
-      return groupAlike(view, nodes, filters, (rank) =>
+      return groupNodes(view, nodes, filters, (rank) =>
         named.has(rank) ? undefined : classes[rank],
       );
     },
@@ -176,8 +178,71 @@ type KeyedRule<Job extends JobView, Node extends NodeView> = (
   | Scorer<Job, Node>
 ) & { readonly key: (job: Job) => string };
 
-/** Whether a rule is asked once a key, and not for nodes that it names. */
+/** Whether a rule is checked once for each key, for any node. */
 const isKeyed = <Rule extends { readonly key?: unknown; readonly named?: unknown }>(
   rule: Rule,
 ): rule is Rule & { readonly key: NonNullable<Rule["key"]> } =>
   rule.key !== undefined && rule.named === undefined;
+
+/** A rule with a `key`. */
+interface Keyed<Job> {
+  readonly key: (job: Job) => string;
+}
+
+/** Groups of jobs that get the same answers from all keyed rules. */
+interface JobGroups<Job, Rule> {
+  /** The group of each job, by its index. */
+  readonly groupOf: Int32Array;
+  /** One job of each group, and the size of the group. */
+  readonly groups: readonly { readonly job: Job; size: number }[];
+  /** Each rule with one job of each of its keys. */
+  readonly questions: readonly { readonly rule: Rule; readonly samples: readonly Job[] }[];
+}
+
+/** Groups jobs by the keys that rules give them. */
+function groupJobs<Job, Rule extends Keyed<Job>>(
+  jobs: readonly Job[],
+  rules: readonly Rule[],
+): JobGroups<Job, Rule> {
+  const interner = createInterner();
+  const questions = rules.map((rule) => ({ rule, seen: new Set<string>(), samples: [] as Job[] }));
+  const groups: { job: Job; size: number }[] = [];
+  const groupAt = new Map<number, number>();
+  const groupOf = new Int32Array(jobs.length);
+  for (const [index, job] of jobs.entries()) {
+    let at = 0;
+    for (const question of questions) {
+      const key = question.rule.key(job);
+      at = interner.next(at, key);
+      if (question.seen.has(key)) continue;
+      question.seen.add(key);
+      question.samples.push(job);
+    }
+    const known = groupAt.get(at);
+    const group = known ?? groups.push({ job, size: 0 }) - 1;
+    if (known === undefined) groupAt.set(at, group);
+    (groups[group] as { size: number }).size += 1;
+    groupOf[index] = group;
+  }
+  return { groupOf, groups, questions };
+}
+
+/** Numbers sequences: equal sequences get equal numbers, different ones different numbers. */
+interface Interner {
+  /** Returns the number of the sequence `from` (0 is the empty one) with one more item. */
+  next(from: number, item: number | string): number;
+}
+
+function createInterner(): Interner {
+  const branches: Map<number | string, number>[] = [new Map()];
+  return {
+    next(from, item) {
+      const branch = branches[from] as Map<number | string, number>;
+      const known = branch.get(item);
+      if (known !== undefined) return known;
+      const id = branches.push(new Map()) - 1;
+      branch.set(item, id);
+      return id;
+    },
+  };
+}

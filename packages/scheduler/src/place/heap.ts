@@ -1,4 +1,4 @@
-/** A binary heap: the item that comes before all others is at hand. */
+/** A binary heap, which gives quick access to its first item. */
 export interface Heap<Item> {
   readonly size: number;
   peek(): Item | undefined;

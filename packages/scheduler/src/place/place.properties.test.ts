@@ -2,11 +2,11 @@ import fc from "fast-check";
 import { describe, expect, test, vi } from "vitest";
 import { placeSlowly } from "../../test/place-slowly.ts";
 import { fleet, jobs, takes, view } from "../../test/random-fleets.ts";
-import { explain } from "../explain.ts";
-import type { NodeView } from "../node-view.ts";
-import { type Filter, fits, refuses, type Scorer } from "../rule.ts";
-import { defaultRules, type Rules } from "../rules.ts";
-import type { BatchJob } from "./in-fair-order.ts";
+import { explain } from "../explain/explain.ts";
+import { defaultRules } from "../rules/default-rules.ts";
+import { type Filter, fits, type Rules, refuses, type Scorer } from "../rules/rule.ts";
+import type { NodeView } from "../views.ts";
+import type { BatchJob } from "./fair-order.ts";
 import { place } from "./place.ts";
 
 // Thousands of fleets take seconds, and longer on a busy machine.
@@ -20,7 +20,7 @@ const chosen = (batch: readonly Job[], known: readonly NodeView[], rules: Rules 
   );
 
 describe("place", () => {
-  test("chooses what trying every node for every job chooses", () => {
+  test("chooses the same nodes as a test of every node for every job", () => {
     fc.assert(
       fc.property(jobs, fleet, (batch, known) => {
         expect(chosen(batch, known)).toEqual(placeSlowly(batch, known));
@@ -68,7 +68,7 @@ describe("place", () => {
     );
   });
 
-  test("decides the same by rules that do not say what they read", () => {
+  test("decides the same with rules that do not declare what they read", () => {
     const bare = <Rule extends Filter | Scorer>({ key, named, ...rule }: Rule) => rule as Rule;
     const rules = {
       filters: defaultRules.filters.map(bare),
@@ -82,7 +82,7 @@ describe("place", () => {
     );
   });
 
-  test("follows rules of one's own that want nodes busy", () => {
+  test("follows custom rules that prefer busy nodes", () => {
     const packed: Scorer = {
       name: "most-busy",
       about: "availability",
@@ -110,7 +110,7 @@ describe("place", () => {
     );
   });
 
-  test("records the nodes that fit, best first, whatever their number", () => {
+  test("records the nodes that fit, best first, for any number of them", () => {
     fc.assert(
       fc.property(jobs, fleet, fc.integer({ min: 1, max: 3 }), (batch, known, keep) => {
         const [first] = batch;
@@ -133,20 +133,20 @@ describe("place", () => {
     );
   });
 
-  test("says of a job without a node what explaining it says", () => {
+  test("gives a job without a node the summary of its explanation", () => {
     fc.assert(
       fc.property(view, fleet, (job, known) => {
         const { code, summary, missing, fix } = explain(job, known);
         const [placement] = place([{ ...job, id: 1 }], known);
         if (placement?.placed) return;
-        const told = { code, summary, missing, fix: fix?.action ?? null };
-        expect(placement?.refusal).toEqual(told);
+        const expected = { code, summary, missing, fix: fix?.action ?? null };
+        expect(placement?.refusal).toEqual(expected);
       }),
       { numRuns: 2_000 },
     );
   });
 
-  test("leaves what it was given as it was", () => {
+  test("does not change its arguments", () => {
     fc.assert(
       fc.property(jobs, fleet, (batch, known) => {
         const before = structuredClone({ batch, known });

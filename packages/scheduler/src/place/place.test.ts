@@ -1,8 +1,7 @@
 import { describe, expect, test } from "vitest";
-import type { JobView } from "../job-view.ts";
-import type { NodeView } from "../node-view.ts";
-import { type Filter, fits, refuses } from "../rule.ts";
-import { defaultRules } from "../rules.ts";
+import { defaultRules } from "../rules/default-rules.ts";
+import { type Filter, fits, refuses } from "../rules/rule.ts";
+import type { JobView, NodeView } from "../views.ts";
 import { place } from "./place.ts";
 
 const nodeOf = (name: string, changes: Partial<NodeView> = {}): NodeView => ({
@@ -16,7 +15,7 @@ const nodeOf = (name: string, changes: Partial<NodeView> = {}): NodeView => ({
   ...changes,
 });
 
-/** Where each job goes, by id; the reason of those that go nowhere. */
+/** Returns the node of each job by id, or the reason why it has none. */
 const where = (jobs: readonly (JobView & { id: string | number })[], nodes: readonly NodeView[]) =>
   Object.fromEntries(
     place(jobs, nodes).map((each) => [each.job, each.placed ? each.node : each.refusal.code]),
@@ -31,7 +30,7 @@ describe("place", () => {
     expect(only({}, [nodeOf("b"), nodeOf("a", { busy: 1 })])).toBe("b");
   });
 
-  test("takes a preferred node although everything else speaks for another", () => {
+  test("takes a preferred node even if every other score favours another", () => {
     const fast = nodeOf("fast", { slots: 10, busy: 9, path: "relayed" });
     const job = {
       prefers: [{ clause: "node=fast", weight: 1 }],
@@ -53,7 +52,34 @@ describe("place", () => {
     });
   });
 
-  test("counts against a concurrency key what it places", () => {
+  test("names the full nodes that an unplaced job waits for, and its turn", () => {
+    const nodes = [
+      nodeOf("b", { busy: 2 }),
+      nodeOf("a", { busy: 2, capabilities: ["gpu"] }),
+      nodeOf("off", { online: false }),
+    ];
+    const jobs = [
+      { id: 1, requires: [], run: "long", runInFlight: 4 },
+      { id: 2, requires: [], run: "long", runInFlight: 4 },
+      { id: 3, requires: ["gpu"], run: "short" },
+      { id: 4, requires: ["laser"], run: "stuck" },
+      { id: 5, requires: [], priority: 1 },
+      { id: 6, requires: [], concurrency: { key: "one", limit: 1, running: 1 } },
+    ];
+    const waiting = place(jobs, nodes).map((each) =>
+      each.placed ? each : [each.whenFree, each.turn],
+    );
+    expect(waiting).toEqual([
+      [["a", "b"], 4],
+      [["a", "b"], 5],
+      [["a"], 1],
+      [[], 2],
+      [["a", "b"], 0],
+      [[], 3],
+    ]);
+  });
+
+  test("counts the placed jobs against a concurrency key", () => {
     const concurrency = { key: "api", limit: 2, running: 1 };
     const jobs = [1, 2].map((id) => ({ id, requires: [], concurrency }));
     expect(where([...jobs, { id: 3, requires: [] }], [nodeOf("a", { slots: 9 })])).toEqual({
@@ -63,7 +89,7 @@ describe("place", () => {
     });
   });
 
-  test("takes urgent jobs first, and old ones among equals", () => {
+  test("takes urgent jobs first, and among equals the oldest", () => {
     const jobs = [
       { id: 3, requires: [], run: "a" },
       { id: 2, requires: [], run: "a" },
@@ -83,7 +109,7 @@ describe("place", () => {
     expect(placements).toMatchObject({ 0: "a", 10000: "a", 1: "no_capable_node_free" });
   });
 
-  test("gives the one slot that is free to the run that has least", () => {
+  test("gives the only free slot to the run with the fewest jobs on nodes", () => {
     const jobs = [
       { id: 1, requires: [], run: "big", runInFlight: 7 },
       { id: 2, requires: [], run: "small", runInFlight: 0 },
@@ -94,7 +120,7 @@ describe("place", () => {
     });
   });
 
-  test("says at the end of the batch why a job got no node", () => {
+  test("reports why a job got no node, as of the end of the batch", () => {
     const [, second] = place(
       [
         { id: 1, requires: ["has-gpu"] },
@@ -109,8 +135,10 @@ describe("place", () => {
         code: "no_capable_node_free",
         summary: "1 node could run it: tower is full (1/1 slots)",
         missing: [],
-        fix: "wait for a slot of tower, or give it more",
+        fix: "wait for a slot of tower, or give it more slots",
       },
+      whenFree: ["tower"],
+      turn: 0,
     });
   });
 
@@ -134,7 +162,7 @@ describe("place", () => {
     ]);
   });
 
-  test("places with rules of one's own", () => {
+  test("places with custom rules", () => {
     const site: Filter<JobView & { site: string }, NodeView & { site: string }> = {
       name: "same-site",
       about: "ability",
@@ -161,7 +189,7 @@ describe("place", () => {
     ]);
   });
 
-  test("takes the first name when nothing scores, and nonsense of a scorer for 0", () => {
+  test("takes the first name when no scorer decides, and counts an invalid score as 0", () => {
     const nonsense = {
       name: "nonsense",
       about: "ability",

@@ -1,30 +1,75 @@
-import { diagnose } from "../diagnose.ts";
-import type { JobView } from "../job-view.ts";
-import type { NodeView } from "../node-view.ts";
-import type { Placement, PlacementRecord, Refusal } from "../placement.ts";
-import { defaultRules, type Rules, scoreScale } from "../rules.ts";
+import { diagnose } from "../explain/diagnose.ts";
+import type { Explanation } from "../explain/explain.ts";
+import type { NodeGroup } from "../explain/node-groups.ts";
+import { defaultRules } from "../rules/default-rules.ts";
+import { type Rules, scoreScale } from "../rules/rule.ts";
+import type { JobView, NodeView } from "../views.ts";
 import type { Candidate } from "./class-index.ts";
+import { inFairOrder } from "./fair-order.ts";
 import { createFleet } from "./fleet.ts";
-import { inFairOrder } from "./in-fair-order.ts";
+
+/** The result of a batch for one of its jobs. */
+export type Placement<Id extends string | number = string | number> = Placed<Id> | Unplaced<Id>;
+
+/** A job has a node. */
+export interface Placed<Id extends string | number = string | number> {
+  readonly placed: true;
+  readonly job: Id;
+  readonly node: string;
+  /** From 0 to 1. */
+  readonly score: number;
+  /** Why this node, if the option `keep` is above 0. A plain value that can be stored. */
+  readonly record?: PlacementRecord;
+}
+
+/** A job has no node. */
+export interface Unplaced<Id extends string | number = string | number> {
+  readonly placed: false;
+  readonly job: Id;
+  /** The reason with the nodes at the end of the batch. */
+  readonly refusal: Refusal;
+  /** The nodes that would take it if they had a free slot, if that is all that it waits for; sorted by name. */
+  readonly whenFree: readonly string[];
+  /** Its turn among the unplaced jobs: priority and fairness as for placed ones, the first is 0. */
+  readonly turn: number;
+}
+
+/** Why no node takes a job now: a plain value that can be stored. */
+export type Refusal = Pick<Explanation, "code" | "summary" | "missing"> & {
+  /** What a person can do about it; `null` if no fix is known. */
+  readonly fix: string | null;
+};
+
+/** How a node was chosen. The size of the record does not depend on the number of nodes. */
+export interface PlacementRecord {
+  /** The score that each scorer gave the chosen node, from 0 to 1, by name. */
+  readonly scores: Readonly<Record<string, number>>;
+  /** The number of nodes that fit, and the best of them, the chosen one first. */
+  readonly eligible: number;
+  readonly best: readonly { readonly node: string; readonly score: number }[];
+  /** The score, the name among nodes with equal scores, or `only` if no other node fits. */
+  readonly decidedBy: "score" | "name" | "only";
+}
 
 export interface PlaceOptions<Job extends JobView, Node extends NodeView> {
   /** Default: {@link defaultRules}. */
   readonly rules?: Rules<Job, Node>;
-  /** How many of the nodes that fit each placement records, beside their number. Default 0: no record. */
+  /** How many of the best nodes each placement records. Default 0: no record. */
   readonly keep?: number;
 }
 
 /**
  * Chooses nodes for jobs: each takes a slot of its node, and counts against its concurrency key.
  *
- * Jobs are taken by priority, and runs in turn. Each gets the node with the best score among those that
- * all filters accept; of equal scores, the name that sorts first. The order of jobs and nodes changes
- * nothing.
+ * Jobs go by priority, and runs take turns. Each job gets the node with the best score among the
+ * nodes that pass all filters; among equals, the name decides. The order of `jobs` and `nodes` does
+ * not matter.
  *
- * The cost follows the number of different needs times nodes, and the number of jobs; not their product.
+ * The cost grows with the number of different needs times nodes, plus jobs; it does not grow with
+ * jobs times nodes.
  *
- * @param jobs - Ids are unique, and rise with age.
- * @returns In the order of `jobs`.
+ * @param jobs - Ids are unique. A lower id is older.
+ * @returns The results in the order of `jobs`.
  */
 export function place<
   Id extends string | number,
@@ -76,24 +121,38 @@ export function place<
     };
   }
 
-  const refusals = new Map<string, Refusal>();
-  for (const index of unplaced) {
-    const job = jobs[index] as (typeof jobs)[number];
-    const view = limits.apply(job);
-    const need = needOf(view, rules) ?? `job ${index}`;
-    let refusal = refusals.get(need);
-    if (refusal === undefined) {
-      const groups = fleet.judge(view);
-      const { code, summary, missing, fix } = diagnose(view, fleet.nodes, groups, rules.filters);
-      refusal = { code, summary, missing, fix: fix?.action ?? null };
-      refusals.set(need, refusal);
-    }
-    placements[index] = { placed: false, job: job.id, refusal };
-  }
+  const refusals = new Map<string, Pick<Unplaced<Id>, "refusal" | "whenFree">>();
+  let turn = 0;
+  inFairOrder(
+    unplaced.map((index) => jobs[index] as (typeof jobs)[number]),
+    (at) => {
+      const index = unplaced[at] as number;
+      const job = jobs[index] as (typeof jobs)[number];
+      const view = limits.apply(job);
+      const need = needOf(view, rules) ?? `job ${index}`;
+      let refused = refusals.get(need);
+      if (refused === undefined) {
+        const groups = fleet.groups(view);
+        const { code, summary, missing, fix } = diagnose(view, fleet.nodes, groups, rules.filters);
+        const whenFree = code === "no_capable_node_free" ? fullNodes(groups) : [];
+        refused = { refusal: { code, summary, missing, fix: fix?.action ?? null }, whenFree };
+        refusals.set(need, refused);
+      }
+      placements[index] = { placed: false, job: job.id, ...refused, turn };
+      turn += 1;
+      return true;
+    },
+  );
   return placements;
 }
 
-/** What a refusal depends on; `undefined` where a filter does not say what it reads. */
+const fullNodes = (groups: readonly NodeGroup<NodeView>[]): string[] =>
+  groups
+    .filter(({ eligibility }) => eligibility === "full")
+    .flatMap(({ nodes }) => nodes.map(({ name }) => name))
+    .sort();
+
+/** Returns a key of everything that a refusal depends on; `undefined` if a filter has no `key`. */
 function needOf<Job extends JobView, Node extends NodeView>(
   job: Job,
   { filters }: Rules<Job, Node>,

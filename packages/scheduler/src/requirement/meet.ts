@@ -1,40 +1,40 @@
-import type { Clause, Term, Test } from "@loom/workflow";
-import { splitCapability } from "./capability-set.ts";
-import { evaluate, isMetBy, type Offer, valuesOf } from "./evaluate.ts";
+import { type Clause, isMetBy, MACHINE_KEYS, type Term, type Test } from "@loom/workflow";
+import { evaluate, type NodeCapabilities, splitCapability, valuesOf } from "./evaluate.ts";
 
-/** What a machine is; a person changes the machine and not the capability. */
-const FIXED = new Set(["node", "os", "arch"]);
-
-/** Capabilities to add to a node, and to take from it. */
+/** Capabilities to add to a node, and to remove from it. */
 export interface CapabilityChange {
   readonly add: readonly string[];
   readonly remove: readonly string[];
 }
 
-/** What a node would have to offer to meet a clause; `undefined` when no change of its own would. */
-export function meet(clause: Clause, offer: Offer): CapabilityChange | undefined {
+/**
+ * Returns the change of a node's capabilities that meets a clause; `undefined` if no such change
+ * exists.
+ */
+export function meet(clause: Clause, node: NodeCapabilities): CapabilityChange | undefined {
   for (const term of clause.kind === "any" ? clause.terms : [clause]) {
-    const change = meetTerm(term, offer);
-    if (change !== undefined && evaluate(clause, applyChange(change, offer))) return change;
+    const change = meetTerm(term, node);
+    if (change !== undefined && evaluate(clause, applyChange(change, node))) return change;
   }
   return undefined;
 }
 
 export const applyChange = (
   { add, remove }: CapabilityChange,
-  { name, capabilities }: Offer,
-): Offer => ({
+  { name, capabilities }: NodeCapabilities,
+): NodeCapabilities => ({
   name,
   capabilities: [...capabilities.filter((each) => !remove.includes(each)), ...add],
 });
 
-function meetTerm(term: Term, offer: Offer): CapabilityChange | undefined {
+function meetTerm(term: Term, node: NodeCapabilities): CapabilityChange | undefined {
   const { key } = term.kind === "not" ? term.test : term;
-  if (FIXED.has(key) && valuesOf(offer, key) !== undefined) return undefined;
+  // A report does not change the properties of a machine.
+  if (MACHINE_KEYS.has(key) && valuesOf(node, key) !== undefined) return undefined;
   if (term.kind === "not")
     return {
       add: [],
-      remove: offer.capabilities.filter((each) => isMetByCapability(term.test, each)),
+      remove: node.capabilities.filter((each) => isMetByCapability(term.test, each)),
     };
   const value = valueFor(term);
   return { add: [value === undefined ? key : `${key}=${value}`], remove: [] };
@@ -58,14 +58,19 @@ function valueFor(test: Test): string | undefined {
   }
 }
 
-/** The wanted value, or one just beyond it: a whole step for a number, the next part for a version. */
+/**
+ * Returns the wanted value, or one just beyond it: a whole step for a number, the next or an early
+ * part for a version.
+ */
 function nextTo(test: Extract<Test, { kind: "compare" }>): string {
   const { operator, value } = test;
+  // Build metadata does not count, so nothing can be appended to it.
+  const [version = value] = value.split("+");
   const near =
     operator === ">"
-      ? [String(Number(value) + 1), `${value}.1`]
+      ? [String(Number(value) + 1), `${version}.1`]
       : operator === "<"
-        ? [String(Number(value) - 1), `${value}-0`, "0", "0-0"]
+        ? [String(Number(value) - 1), `${version}-rc`, `${version}~0`, "0"]
         : [value];
   return near.find((each) => isMetBy(test, each)) ?? value;
 }

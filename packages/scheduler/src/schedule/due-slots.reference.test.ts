@@ -2,9 +2,9 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { dueSlots } from "./due-slots.ts";
 
-// The slow way to the same slots, sharing nothing with the fast one: no croner, no offsets, no
-// search. A clock is read with `Intl.DateTimeFormat` every minute (or second), and a pattern of its own
-// tiny reader is compared with every reading.
+// A slow reference implementation that shares nothing with the fast one: no croner, no offsets, no
+// search. It reads a clock with `Intl.DateTimeFormat` every minute (or second), and compares every
+// reading with a pattern that it parses itself.
 
 const ZONES = [
   "UTC",
@@ -25,7 +25,7 @@ const DAY_MS = 24 * HOUR_MS;
 const FROM = Date.UTC(2024, 0, 1);
 const TO = Date.UTC(2031, 0, 1);
 
-/** What the clocks of a zone show: as milliseconds, as though they were those of UTC. */
+/** Returns the clock readings of a zone, in milliseconds as if they were UTC. */
 function clockOf(timeZone: string): (instant: number) => number {
   const format = new Intl.DateTimeFormat("sv-SE", {
     timeZone,
@@ -82,7 +82,7 @@ function readPattern(expression: string): ReferencePattern {
   };
 }
 
-/** A stretch of time with what the clock shows at every step of it, from two days before on. */
+/** A period with the clock's reading at every step, starting two days before it. */
 interface Window {
   zone: string;
   from: number;
@@ -98,7 +98,7 @@ function windowOf(zone: string, from: number, to: number, stepMs: number): Windo
   const clock = clockOf(zone);
   let reached = clock(from);
   for (let at = from - 2 * DAY_MS; at < from; at += 15 * MINUTE_MS) {
-    // A quarter of an hour is the finest that clocks of these years are set by.
+    // Clocks of these years are set by multiples of a quarter of an hour.
     for (const end of [at, at + 15 * MINUTE_MS - stepMs]) reached = Math.max(reached, clock(end));
   }
   const readings: number[] = [];
@@ -107,8 +107,8 @@ function windowOf(zone: string, from: number, to: number, stepMs: number): Windo
 }
 
 /**
- * A slot of the calendar is when the clock first reaches a reading, one of elapsed time whenever the
- * clock shows it.
+ * A slot of the calendar is when the clock first reaches a reading. A slot of elapsed time is
+ * whenever the clock shows it.
  */
 function slotsIn({ from, stepMs, readings, ...window }: Window, expression: string): string[] {
   const pattern = readPattern(expression);
@@ -132,10 +132,10 @@ function fastSlots({ zone, from, to }: Window, expression: string): string[] {
   return slots.map((slot) => slot.toISOString());
 }
 
-/** As one text: comparing thousands of items one by one takes seconds. */
+/** Joined to one text, because comparing thousands of items one by one takes seconds. */
 const lines = (slots: string[]): string => slots.join("\n");
 
-/** Days on which a zone's clocks change: those at whose end they are ahead by something else. */
+/** Returns the days on which a zone's clocks change: those with another offset at their end. */
 function changeDays(zone: string): number[] {
   const clock = clockOf(zone);
   const days: number[] = [];
@@ -145,7 +145,7 @@ function changeDays(zone: string): number[] {
   return days;
 }
 
-/** The time before and after the change on a day. */
+/** Returns the time before and after the change on a day. */
 function around({ zone, day }: { zone: string; day: number }, ms: number, stepMs: number): Window {
   const clock = clockOf(zone);
   let change = day;
@@ -179,8 +179,8 @@ const EXPRESSIONS = [
   "*/20 0,23 * * 0,1,6",
 ];
 
-describe("dueSlots, against the slow way", { timeout: 60_000 }, () => {
-  test("meets every change of the clocks of 2024 to 2030", () => {
+describe("dueSlots, compared with the slow implementation", { timeout: 60_000 }, () => {
+  test("has a test for every clock change from 2024 to 2030", () => {
     const count = (zone: string) => changes.filter((change) => change.zone === zone).length;
     // Twice a year, by the rules of the Union.
     expect(count("Europe/Paris")).toBe(14);
@@ -197,7 +197,7 @@ describe("dueSlots, against the slow way", { timeout: 60_000 }, () => {
   });
 
   test.for(ZONES)("every half hour of the years in %s", (zone) => {
-    // From a moment on when the clocks show a full or half hour.
+    // Starts when the clocks show a full or half hour.
     const from = FROM - (clockOf(zone)(FROM) % (30 * MINUTE_MS));
     const window = windowOf(zone, from, TO, 30 * MINUTE_MS);
     for (const expression of [
@@ -237,7 +237,10 @@ describe("dueSlots, against the slow way", { timeout: 60_000 }, () => {
   });
 });
 
-/** Expressions of what both readers know; days and months mostly open, or there would be few slots. */
+/**
+ * Expressions that both readers support. Days and months are mostly open, or there would be few
+ * slots.
+ */
 const expressions = fc
   .tuple(
     fieldOf(0, 59),

@@ -1,29 +1,29 @@
 import { parseCron, type Schedule } from "@loom/workflow";
 import { createZone, type Zone } from "./zone.ts";
 
-// Which instants a schedule names, and what happens when the clocks change.
+// The instants that a schedule names, and the effect of clock changes.
 //
-// A pattern says what a clock on the wall shows when a run is due. Where the zone's offset stays
-// the same, instants and readings are one to one. At a change they are not, and the pattern decides
-// (`CronPattern.follows`):
+// A pattern describes what a wall clock shows when a run is due. While the zone's offset stays the
+// same, instants and readings correspond one to one. At a change they do not, and the kind of
+// pattern decides (`CronPattern.follows`):
 //
 // - A pattern of the calendar ("30 2 * * *", "0,30 1-3 * * 1") has every reading that it names
-//   exactly once a day. What the clocks jump over is due at the first instant after the jump, once
-//   however many readings were jumped over. What they show twice is due the first time only.
-// - A pattern of elapsed time ("*/15 * * * *", "0 */2 * * *") is due whenever the clocks show what
-//   it names: not at all where they jump, twice where they go back.
+//   exactly once a day. Readings that the clocks skip are due together, once, at the first instant
+//   after the jump. A reading that comes twice is due only the first time.
+// - A pattern of elapsed time ("*/15 * * * *", "0 */2 * * *") is due whenever the clocks show a
+//   reading that it names: never if they skip it, twice if they go back.
 
 const SECOND_MS = 1_000;
 
-/** The longest that clocks can show again what they showed: they were never set back by more. */
+/** The longest period that clocks can show twice: they were never set back by more. */
 const LONGEST_REPEAT_MS = 86_400_000;
 
 /** When a schedule is due: a cron expression, read by the clocks of an IANA zone. */
 export type Timing = Pick<Schedule, "expression" | "timeZone">;
 
 /**
- * The instants in `(from, to]` at which a schedule is due, in order: the oldest `limit` of them.
- * When there are `limit`, ask again from the last one. There are none before 1970.
+ * Returns the instants in `(from, to]` at which a schedule is due, in order: the oldest `limit` of
+ * them. If there are `limit`, call again from the last one. There are none before 1970.
  *
  * @param options.limit - At least 1; default 1000.
  * @throws InvalidScheduleError when expression or zone cannot be read.
@@ -46,8 +46,8 @@ export function dueSlots(
 }
 
 /**
- * The first instant strictly after `after` at which a schedule is due, or `null` when its expression
- * names a day that never comes.
+ * Returns the first instant strictly after `after` at which a schedule is due, or `null` when its
+ * expression names a day that never comes.
  *
  * @throws InvalidScheduleError when expression or zone cannot be read.
  */
@@ -56,20 +56,20 @@ export function nextSlot(timing: Timing, after: Date): Date | null {
   return value === undefined ? null : new Date(value);
 }
 
-/** The name of a slot, in every hub and for ever: `publish@2026-11-22T03:00:00Z`. */
+/** Returns the permanent name of a slot, the same in every hub: `publish@2026-11-22T03:00:00Z`. */
 export function slotId(scheduleId: string, at: Date): string {
   return `${scheduleId}@${at.toISOString().replace(/\.\d+/, "")}`;
 }
 
-/** Every slot after an instant, each strictly later than the one before. */
+/** Yields every slot after an instant, each strictly later than the one before. */
 function* slotsAfter(
   { expression, timeZone }: Timing,
   after: number,
 ): Generator<number, undefined> {
   const pattern = parseCron(expression);
   const zone = createZone(timeZone);
-  // Everything up to `at` was looked at, that second included; what follows is read with `offset`.
-  // Before 1970, clocks were set too often and too oddly, and nobody asks.
+  // Every second up to and including `at` has been handled; later ones are read with `offset`.
+  // Instants before 1970 are skipped, because clocks changed too irregularly then.
   let at = Math.max(0, Math.floor(after / SECOND_MS) * SECOND_MS);
   let offset = zone.offsetAt(at);
   if (pattern.follows === "calendar") at = skipRepeat(zone, at);
@@ -89,21 +89,21 @@ function* slotsAfter(
     if (change.shift < 0) {
       at -= change.shift;
     } else if (slot < change.at + change.shift) {
-      // The clocks jump over the reading: without the change, it would come before they catch up.
+      // The clocks skip the reading: without the change, it would come before the next one.
       yield change.at;
       at = change.at;
     }
   }
 }
 
-/** The last second that shows again what clocks showed before, when `at` is one of those; else `at`. */
+/** Returns the last second of a repeated period if `at` is in one; else `at`. */
 function skipRepeat(zone: Zone, at: number): number {
   const from = at - LONGEST_REPEAT_MS;
   const change = zone.nextChange(from, at, zone.offsetAt(from));
   return change === null ? at : Math.max(at, change.at - change.shift - SECOND_MS);
 }
 
-/** Without room for one slot nothing would ever be decided. */
+/** With a limit below 1, no slot would ever be decided. */
 export function checkLimit(limit: number): void {
   if (Number.isInteger(limit) && limit >= 1) return;
   throw new RangeError(`limit must be a whole number from 1, not ${limit}`);
@@ -111,6 +111,6 @@ export function checkLimit(limit: number): void {
 
 function instantOf(date: Date): number {
   const instant = date.getTime();
-  if (Number.isNaN(instant)) throw new RangeError("an invalid Date is no instant");
+  if (Number.isNaN(instant)) throw new RangeError("an invalid Date is not an instant");
   return instant;
 }

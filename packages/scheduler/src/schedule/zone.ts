@@ -3,19 +3,22 @@ import { InvalidScheduleError } from "@loom/workflow";
 const SECOND_MS = 1_000;
 
 /**
- * How far apart a zone's offset is looked at. No zone has changed twice within six days since 1970:
- * the shortest time between two changes was 6.96 days (Brazil in October 2000; tz database 2026c).
+ * The step at which a zone's offset is checked. No zone has changed twice within six days since
+ * 1970: the shortest time between two changes was 6.96 days (Brazil in October 2000; tz database
+ * 2026c).
  */
 const STEP_MS = 6 * 86_400_000;
 
-/** A time zone: what has to be added to an instant to get what its clocks show. All in milliseconds. */
+/** A time zone: the milliseconds to add to an instant to get its clocks' reading. */
 export interface Zone {
   offsetAt(instant: number): number;
-  /** The first instant in `(from, to]` that does not have `offset`; all are whole seconds. */
+  /**
+   * Returns the first instant in `(from, to]` that does not have `offset`. All are whole seconds.
+   */
   nextChange(from: number, to: number, offset: number): ZoneChange | null;
 }
 
-/** Clocks go forward by `shift` (a gap: readings are left out), or back (readings come again). */
+/** Clocks go forward by `shift` (readings are skipped) or back (readings come again). */
 interface ZoneChange {
   /** The first instant with the new offset. */
   readonly at: number;
@@ -24,7 +27,7 @@ interface ZoneChange {
 }
 
 /**
- * A zone of the time zone database that the runtime brings.
+ * Creates a zone from the runtime's time zone database.
  *
  * @throws InvalidScheduleError when the runtime does not know it.
  */
@@ -46,7 +49,9 @@ export function createZone(name: string): Zone {
   };
 }
 
-/** The first second in `(from, to]` from which on it holds; at `to` it does. */
+/**
+ * Returns the first second in `(from, to]` from which on `holds` is true. It must be true at `to`.
+ */
 function firstSecond(from: number, to: number, holds: (instant: number) => boolean): number {
   let [without, having] = [from, to];
   while (having - without > SECOND_MS) {
@@ -68,10 +73,12 @@ function offsetFormat(timeZone: string): Intl.DateTimeFormat {
   }
 }
 
-/** Reads the end of `11/25/2026, GMT+05:45`; plain `GMT` is no offset (ECMA-402, `longOffset`). */
+/**
+ * Parses the end of `11/25/2026, GMT+05:45`. Plain `GMT` means no offset (ECMA-402, `longOffset`).
+ */
 function parseOffset(formatted: string): number {
   const offset = /GMT(?:([+-])(\d\d):(\d\d)(?::(\d\d))?)?$/.exec(formatted);
-  if (offset === null) throw new Error(`there is no offset in ${JSON.stringify(formatted)}`);
+  if (offset === null) throw new Error(`no offset found in ${JSON.stringify(formatted)}`);
   const [, sign, hours = 0, minutes = 0, seconds = 0] = offset;
   const size = (Number(hours) * 60 + Number(minutes)) * 60 + Number(seconds);
   return (sign === "-" ? -size : size) * SECOND_MS;

@@ -1,21 +1,20 @@
-import { explain } from "./explain.ts";
-import type { Explanation, ReasonCode } from "./explanation.ts";
-import type { JobView } from "./job-view.ts";
-import type { NodeView } from "./node-view.ts";
-import type { Rules } from "./rules.ts";
+import type { Rules } from "../rules/rule.ts";
+import type { JobView, NodeView } from "../views.ts";
+import type { ReasonCode } from "./diagnose.ts";
+import { type Explanation, explain } from "./explain.ts";
 
-/** What will become of a job, told when it is asked for. */
+/** Whether a job can run with the current nodes. */
 export interface Verdict extends Pick<Explanation, "code" | "summary" | "didYouMean"> {
   /**
    * - `now`: a node takes it.
-   * - `when-free`: nodes could, and are busy.
-   * - `drained`: nodes could, and those online are paused or draining.
-   * - `known-but-offline`: nodes could, and are offline.
-   * - `no-version`: nodes could, had they the code of its workflow in its version.
-   * - `never`: no known node could.
+   * - `when-free`: nodes could run it, and are busy.
+   * - `drained`: nodes could run it, and those online are paused or draining.
+   * - `known-but-offline`: nodes could run it, and are offline.
+   * - `no-version`: nodes could run it if they had this version of its workflow's code.
+   * - `never`: no known node could run it.
    */
   readonly verdict: "now" | "when-free" | "drained" | "known-but-offline" | "no-version" | "never";
-  /** What somebody could do about it; `null` where nothing is to be done, or known. */
+  /** What a person can do to let it run; `null` if nothing is needed or no fix is known. */
   readonly fix: string | null;
 }
 
@@ -28,10 +27,10 @@ const VERDICTS: Readonly<Record<ReasonCode, Verdict["verdict"]>> = {
   no_version: "no-version",
   no_nodes: "never",
   no_capable_node: "never",
-  excluded: "never",
+  excluded: "when-free",
 };
 
-/** Says what would become of a job if it were asked for now. */
+/** Returns whether and when a job can run with the current nodes. */
 export function verdict<Job extends JobView, Node extends NodeView>(
   job: Job,
   nodes: readonly Node[],

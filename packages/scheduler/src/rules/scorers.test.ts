@@ -1,13 +1,7 @@
 import { describe, expect, test } from "vitest";
-import type { JobView } from "../job-view.ts";
-import type { NodeView } from "../node-view.ts";
-import type { Scorer } from "../rule.ts";
-import { directPath } from "./direct-path.ts";
-import { leastBusy } from "./least-busy.ts";
-import { nearRun } from "./near-run.ts";
-import { notDeclined } from "./not-declined.ts";
-import { prefers } from "./prefers.ts";
-import { succeededHere } from "./succeeded-here.ts";
+import type { JobView, NodeView } from "../views.ts";
+import type { Scorer } from "./rule.ts";
+import { directPath, leastBusy, nearRun, notDeclined, prefers, succeededHere } from "./scorers.ts";
 
 const tower: NodeView = {
   name: "tower",
@@ -44,7 +38,7 @@ describe("prefers", () => {
     expect(prefers.score({ requires: [], prefers: preferences }, tower)).toBe(score);
   });
 
-  test("takes a step without the field", () => {
+  test("accepts a step without the field", () => {
     expect(prefers.score({ requires: [] }, tower)).toBe(1);
   });
 });

@@ -1,4 +1,4 @@
-import type { JobView } from "../job-view.ts";
+import type { JobView } from "../views.ts";
 import { createHeap } from "./heap.ts";
 
 const DEFAULT_PRIORITY = 100;
@@ -7,13 +7,13 @@ const DEFAULT_PRIORITY = 100;
 export type BatchJob<Job extends JobView = JobView> = Job & { readonly id: string | number };
 
 /**
- * Offers jobs one after the other, the most urgent first, each run in its turn.
+ * Offers jobs one by one: the most urgent first, and runs in turn.
  *
- * Among jobs of one priority, the run goes first that has the fewest jobs on nodes, counting those of
- * this batch; then the run with the oldest job. So a run of ten thousand steps and a run of one wait
- * equally long. Within a run the oldest job goes first.
+ * Among jobs of one priority, the run with the fewest jobs on nodes goes first, counting those of this batch;
+ * then the run with the oldest job. So a run with one step does not wait for a run with ten thousand. Within
+ * a run, the oldest job goes first.
  *
- * @param place - Gets an index into `jobs`, and tells whether the job got a node.
+ * @param place - Takes an index into `jobs`. Returns whether the job got a node.
  */
 export function inFairOrder(jobs: readonly BatchJob[], place: (index: number) => boolean): void {
   const onNodes = new Map<string, number>();
@@ -49,14 +49,14 @@ export function inFairOrder(jobs: readonly BatchJob[], place: (index: number) =>
 
 interface Turn {
   readonly run: string;
-  /** Indices of its jobs, oldest first, and how far it has come. */
+  /** The indices of its jobs, oldest first, and the current position. */
   readonly queue: readonly number[];
   next: number;
   readonly rank: number;
   served: number;
 }
 
-/** Indices of each priority, most urgent first, oldest first. */
+/** Groups indices by priority, most urgent first; within a priority, oldest first. */
 function byPriority(jobs: readonly BatchJob[]): number[][] {
   const levels = new Map<number, number[]>();
   for (const [index, { priority = DEFAULT_PRIORITY }] of jobs.entries()) {
@@ -74,7 +74,7 @@ function byPriority(jobs: readonly BatchJob[]): number[][] {
 const isSorted = (jobs: readonly BatchJob[], level: readonly number[]): boolean =>
   level.every((index, at) => at === 0 || compareIds(jobs, level[at - 1] ?? 0, index) <= 0);
 
-/** Numbers by value, texts by their code units, numbers before texts. */
+/** Compares numbers by value and texts by their code units. Numbers come before texts. */
 function compareIds(jobs: readonly BatchJob[], a: number, b: number): number {
   const id1 = jobs[a]?.id ?? 0;
   const id2 = jobs[b]?.id ?? 0;

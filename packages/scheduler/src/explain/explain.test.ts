@@ -1,9 +1,8 @@
 import { describe, expect, test } from "vitest";
+import { defaultRules } from "../rules/default-rules.ts";
+import { type Filter, refuses } from "../rules/rule.ts";
+import type { JobView, NodeView } from "../views.ts";
 import { explain } from "./explain.ts";
-import type { JobView } from "./job-view.ts";
-import type { NodeView } from "./node-view.ts";
-import { type Filter, refuses } from "./rule.ts";
-import { defaultRules } from "./rules.ts";
 import { verdict } from "./verdict.ts";
 
 const nodeOf = (name: string, changes: Partial<NodeView> = {}): NodeView => ({
@@ -54,7 +53,7 @@ const cases: Case[] = [
     fix: "start an agent on another machine, offering has-gpu",
   },
   {
-    title: "a clause that nobody offers",
+    title: "a clause that no node offers",
     job: { requires: ["docker", "has-gpu"] },
     nodes: [nodeOf("pop-os", { capabilities: ["docker"] }), nodeOf("oracle", offline)],
     code: "no_capable_node",
@@ -83,7 +82,7 @@ const cases: Case[] = [
     fix: "start an agent on another machine, offering os=darwin, has-xcode",
   },
   {
-    title: "a host that nobody knows",
+    title: "an unknown host",
     job: { requires: [], host: "tower" },
     nodes: [nodeOf("pop-os"), nodeOf("oracle")],
     code: "no_capable_node",
@@ -112,15 +111,15 @@ const cases: Case[] = [
     verdict: "no-version",
     missing: ["workflow:train@bbb"],
     summary:
-      "no node has its code: forge does not have the code of workflow train, tower has version aaa of workflow train, not bbb",
-    fix: "bring workflow:train@bbb to forge",
+      "no node has its code: forge does not have the code of workflow train, and accepts none, tower has version aaa of workflow train, not bbb, and accepts none",
+    fix: "let forge accept code, or bring the workflow's file to it",
   },
   {
     title: "nodes that gave it back",
-    job: { ...gpu, declinedBy: ["tower", "tower", "tower"] },
+    job: { ...gpu, declinedBy: ["tower", "tower", "tower"], excluded: ["tower"] },
     nodes: [nodeOf("tower", withGpu), nodeOf("nas")],
     code: "excluded",
-    verdict: "never",
+    verdict: "when-free",
     summary: "no node is left to try: tower declined it 3 times",
     fix: "add has-gpu to nas",
   },
@@ -179,7 +178,7 @@ describe("explain", () => {
     expect(explanation.fix?.action ?? null).toBe(fix);
   });
 
-  test("tells every clause at every node, everything that fails, and the nearest miss", () => {
+  test("reports every clause at every node, every failure, and the nearest miss", () => {
     const job = { requires: ["gpu.vram-gb>=24", "!on-battery"], host: "nas" };
     const laptop = nodeOf("laptop", {
       ...offline,
@@ -189,7 +188,7 @@ describe("explain", () => {
     expect(nodes).toMatchObject([
       {
         node: "laptop",
-        verdict: "ineligible",
+        eligibility: "ineligible",
         score: null,
         failures: [
           { filter: "is-host", about: "ability", code: "wrong_host" },
@@ -208,7 +207,7 @@ describe("explain", () => {
       { clause: "gpu.vram-gb>=24", met: 0 },
       { clause: "!on-battery", met: 1 },
     ]);
-    expect(nearest).toMatchObject({ node: "tower", verdict: "ineligible" });
+    expect(nearest).toMatchObject({ node: "tower", eligibility: "ineligible" });
     expect(didYouMean).toEqual([]);
   });
 
@@ -218,22 +217,65 @@ describe("explain", () => {
     { job: { requires: ["has-gpus"] }, written: "has-gpus", known: ["has-gpu"] },
     { job: { requires: ["gpu.vram>=24"] }, written: "gpu.vram", known: ["gpu.vram-gb"] },
     { job: { requires: ["arch=x86-64"] }, written: "x86-64", known: ["x86_64"] },
-  ])("knows what $job may have meant", ({ job, written, known }) => {
-    const tower = nodeOf("tower", { capabilities: ["has-gpu", "gpu.vram-gb=24", "arch=x86_64"] });
+    { job: { requires: ["Has-GPU"] }, written: "Has-GPU", known: ["has-gpu"] },
+    { job: { requires: ["cuda"] }, written: "cuda", known: ["CUDA"] },
+    { job: { requires: ["site=oslo"] }, written: "oslo", known: ["Oslo"] },
+    { job: { requires: ["site in (OSLO)"] }, written: "OSLO", known: ["Oslo"] },
+    { job: { requires: [], host: "TOWER" }, written: "TOWER", known: ["tower"] },
+  ])("suggests known names for $job", ({ job, written, known }) => {
+    const tower = nodeOf("tower", {
+      capabilities: ["has-gpu", "gpu.vram-gb=24", "arch=x86_64", "CUDA", "site=Oslo"],
+    });
     expect(explain(job, [tower]).didYouMean).toEqual([{ written, known }]);
   });
 
-  test("groups nodes, and counts what stands in the way, where they are many", () => {
+  test("does not count a negated name as a misspelling", () => {
+    const tower = nodeOf("tower", { capabilities: ["arch=x86_64"] });
+    expect(explain({ requires: ["arch!=x86_64"] }, [tower]).didYouMean).toEqual([]);
+  });
+
+  test.for([
+    [["cpus>=8", "cpus<4"], null, "cpus>=8 and cpus<4"],
+    [["docker", "vram-gb>=24", "has-gpu", "vram-gb<8"], null, "vram-gb>=24 and vram-gb<8"],
+    [["docker", "!docker"], null, "docker and !docker"],
+    [["node=nas"], "tower", "node=nas and host tower"],
+  ] as const)(
+    "says that %j contradict each other, and proposes no fix",
+    ([requires, host, clauses]) => {
+      const job = { requires, host };
+      const summary = `no machine can meet ${clauses} together: the step has to require something else`;
+      const nodes = [nodeOf("nas"), nodeOf("tower", { capabilities: ["docker", "cpus=6"] })];
+      expect(explain(job, nodes)).toMatchObject({ code: "no_capable_node", summary, fix: null });
+      expect(explain(job, [])).toMatchObject({ code: "no_nodes", summary, fix: null });
+    },
+  );
+
+  test.for([
+    [["vram-gb>4", "vram-gb>=24"], "add vram-gb=24 to nas"],
+    [["vram-gb>4", "vram-gb<24"], "add vram-gb=5 to nas"],
+  ] as const)("proposes one value for %j", ([requires, action]) => {
+    expect(explain({ requires }, [nodeOf("nas")]).fix?.action).toBe(action);
+  });
+
+  test("never proposes to change what a machine is", () => {
+    const job = { requires: ["cpus>=8", "memory-gb>=32"] };
+    const nas = nodeOf("nas", { capabilities: ["cpus=4", "memory-gb=8"] });
+    expect(explain(job, [nas]).fix?.action).toBe(
+      "start an agent on another machine, offering cpus=8, memory-gb=32",
+    );
+  });
+
+  test("groups many nodes, and counts their failures", () => {
     const nodes = Array.from({ length: 60 }, (_, index) =>
       nodeOf(`n${index + 10}`, {
         ...(index % 2 === 0 && withGpu),
         ...(index % 4 === 0 ? offline : full),
       }),
     );
-    const { summary, groups, nodes: told } = explain(gpu, nodes);
-    expect(told).toEqual([]);
+    const { summary, groups, nodes: reported } = explain(gpu, nodes);
+    expect(reported).toEqual([]);
     expect(summary).toBe("30 nodes could run it: 15 full, 15 offline");
-    expect(groups.map(({ verdict: kind, count }) => [kind, count])).toEqual([
+    expect(groups.map(({ eligibility, count }) => [eligibility, count])).toEqual([
       ["ineligible", 30],
       ["offline", 15],
       ["full", 15],
@@ -244,7 +286,7 @@ describe("explain", () => {
     });
   });
 
-  test("knows no fix for a rule that has none, and tells its reason", () => {
+  test("suggests no fix for a rule that has none, and reports its reason", () => {
     const asleep: Filter = {
       name: "is-awake",
       about: "availability",
@@ -254,20 +296,23 @@ describe("explain", () => {
     expect(explain({ requires: [] }, [nodeOf("7")], { rules })).toMatchObject({
       code: "no_capable_node_free",
       summary: "1 node could run it: 7 sleeps until 7 o'clock",
-      nodes: [{ verdict: "unavailable" }],
+      nodes: [{ eligibility: "unavailable" }],
       fix: null,
     });
   });
 });
 
 describe("verdict", () => {
-  test.for(cases)("is $verdict for $title", ({ job, nodes, code, summary, fix, ...told }) => {
-    expect(verdict(job, nodes)).toEqual({
-      verdict: told.verdict,
-      code,
-      summary,
-      fix,
-      didYouMean: [],
-    });
-  });
+  test.for(cases)(
+    "is $verdict for $title",
+    ({ job, nodes, code, summary, fix, verdict: expected }) => {
+      expect(verdict(job, nodes)).toEqual({
+        verdict: expected,
+        code,
+        summary,
+        fix,
+        didYouMean: [],
+      });
+    },
+  );
 });

@@ -1,16 +1,14 @@
 import { describe, expect, test } from "vitest";
-import type { JobView } from "../job-view.ts";
-import type { NodeView } from "../node-view.ts";
-import type { Filter } from "../rule.ts";
-import { belowLimit } from "./below-limit.ts";
-import { hasCapabilities } from "./has-capabilities.ts";
-import { hasFreeSlot } from "./has-free-slot.ts";
-import { hasVersion } from "./has-version.ts";
-import { isHost } from "./is-host.ts";
-import { isOnline } from "./is-online.ts";
-import { notDraining } from "./not-draining.ts";
-import { notExcluded } from "./not-excluded.ts";
-import { notPaused } from "./not-paused.ts";
+import type { JobView, NodeView } from "../views.ts";
+import { hasCapabilities, hasVersion, isHost, notExcluded } from "./ability-filters.ts";
+import {
+  belowLimit,
+  hasFreeSlot,
+  isOnline,
+  notDraining,
+  notPaused,
+} from "./availability-filters.ts";
+import type { Filter } from "./rule.ts";
 
 const tower: NodeView = {
   name: "tower",
@@ -37,18 +35,18 @@ describe("filters", () => {
     { title: "is-online keeps a node that is online", filter: isOnline },
     { title: "not-paused keeps an active node", filter: notPaused },
     {
-      title: "not-paused leaves draining to its own filter",
+      title: "not-paused leaves draining nodes to their own filter",
       filter: notPaused,
       node: { status: "draining" },
     },
     { title: "not-draining keeps an active node", filter: notDraining },
     {
-      title: "not-draining leaves paused to its own filter",
+      title: "not-draining leaves paused nodes to their own filter",
       filter: notDraining,
       node: { status: "paused" },
     },
     { title: "is-host keeps every node for a step without a host", filter: isHost },
-    { title: "is-host takes null for no host", filter: isHost, job: { host: null } },
+    { title: "is-host treats null as no host", filter: isHost, job: { host: null } },
     { title: "is-host keeps the host", filter: isHost, job: { host: "tower" } },
     {
       title: "has-capabilities keeps every node for a step that requires nothing",
@@ -76,17 +74,24 @@ describe("filters", () => {
       node: { capabilities: ["workflow:deploy", "workflow:deploy@bbb"] },
     },
     {
-      title: "has-version asks for any version where the job does",
+      title: "has-version keeps a node that accepts code and has the native modules",
+      filter: hasVersion,
+      job: { requires: ["workflow:deploy@bbb", "code.module=native-db"] },
+      node: { capabilities: ["code", "code.module=native-db", "workflow:deploy@aaa"] },
+    },
+    {
+      title: "has-version accepts any version if the job does",
       filter: hasVersion,
       job: { requires: ["workflow:deploy"] },
       node: { capabilities: ["workflow:deploy", "workflow:deploy@bbb"] },
     },
     {
-      title: "not-excluded bears two declines and a crash",
+      title: "not-excluded keeps a node that may be tried again",
       filter: notExcluded,
       job: {
-        declinedBy: ["tower", "nas", "nas", "nas", "tower"],
+        declinedBy: ["tower", "nas", "tower", "tower"],
         crashedOn: ["tower", "nas", "nas"],
+        excluded: ["nas"],
       },
     },
     {
@@ -95,7 +100,7 @@ describe("filters", () => {
       job: { concurrency: { key: "api", limit: 2, running: 1 } },
     },
     {
-      title: "below-limit takes null for no limit",
+      title: "below-limit treats null as no limit",
       filter: belowLimit,
       job: { concurrency: null },
     },
@@ -110,13 +115,13 @@ describe("filters", () => {
 
   test.for<Case & { title: string; no: object }>([
     {
-      title: "is-online says when the node was seen",
+      title: "is-online reports when the node was last seen",
       filter: isOnline,
       node: { online: false, lastSeenMs: 200_000 },
       no: { code: "offline", reason: "is offline (last seen 3 min ago)" },
     },
     {
-      title: "is-online says that a node was never seen",
+      title: "is-online reports that a node was never seen",
       filter: isOnline,
       node: { online: false, lastSeenMs: null },
       no: { code: "offline", reason: "is offline (never seen)" },
@@ -149,7 +154,7 @@ describe("filters", () => {
       ],
     },
     {
-      title: "has-capabilities tells what a node has instead",
+      title: "has-capabilities reports what a node has instead",
       filter: hasCapabilities,
       job: { requires: ["gpu.vram-gb>=48"] },
       no: {
@@ -160,7 +165,7 @@ describe("filters", () => {
       },
     },
     {
-      title: "has-capabilities tells what a node should not have",
+      title: "has-capabilities reports what a node should not have",
       filter: hasCapabilities,
       job: { requires: ["!docker"] },
       no: {
@@ -171,7 +176,7 @@ describe("filters", () => {
       },
     },
     {
-      title: "has-capabilities knows that a node is no other",
+      title: "has-capabilities knows that a node is not another",
       filter: hasCapabilities,
       job: { requires: ["node=popos"] },
       no: {
@@ -182,45 +187,57 @@ describe("filters", () => {
       },
     },
     {
-      title: "has-capabilities refuses what it cannot read, even where a node says the same",
+      title: "has-capabilities refuses an invalid clause, even if a node offers the same text",
       filter: hasCapabilities,
       job: { requires: ["has gpu"] },
       node: { capabilities: ["has gpu"] },
-      no: { code: "invalid_clause", reason: 'cannot judge "has gpu"', clause: "has gpu" },
+      no: { code: "invalid_clause", reason: 'cannot evaluate "has gpu"', clause: "has gpu" },
     },
     {
-      title: "has-version tells which version a node has",
+      title: "has-version reports which version a node has",
       filter: hasVersion,
       job: { requires: ["workflow:deploy@bbb"] },
       node: { capabilities: ["workflow:deploy", "workflow:deploy@aaa", "workflow:backup@bbb"] },
       no: {
         code: "version",
-        reason: "has version aaa of workflow deploy, not bbb",
+        reason: "has version aaa of workflow deploy, not bbb, and accepts none",
         clause: "workflow:deploy@bbb",
         seen: ["aaa"],
       },
     },
     {
-      title: "has-version tells that a node has no code at all",
+      title: "has-version reports that a node has no code at all",
       filter: hasVersion,
       job: { requires: ["workflow:deploy@bbb"] },
       no: {
         code: "version",
-        reason: "does not have the code of workflow deploy",
+        reason: "does not have the code of workflow deploy, and accepts none",
         clause: "workflow:deploy@bbb",
+        seen: [],
+      },
+    },
+    {
+      title: "has-version tells which native module a node lacks that accepts code",
+      filter: hasVersion,
+      job: { requires: ["code.module=native-db", "workflow:deploy@bbb"] },
+      node: { capabilities: ["code", "code.module=other-db"] },
+      no: {
+        code: "version",
+        reason: "lacks the native module native-db",
+        clause: "code.module=native-db",
         seen: [],
       },
     },
     {
       title: "not-excluded refuses a node that declined three times",
       filter: notExcluded,
-      job: { declinedBy: ["tower", "nas", "tower", "tower"] },
+      job: { declinedBy: ["tower", "nas", "tower", "tower"], excluded: ["tower"] },
       no: { code: "excluded", reason: "declined it 3 times" },
     },
     {
       title: "not-excluded refuses a node that was lost twice",
       filter: notExcluded,
-      job: { crashedOn: ["tower", "tower"] },
+      job: { crashedOn: ["tower", "tower"], excluded: ["tower"] },
       no: { code: "excluded", reason: "was lost 2 times while running it" },
     },
     {

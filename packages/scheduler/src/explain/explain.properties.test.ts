@@ -1,20 +1,19 @@
 import fc from "fast-check";
 import { describe, expect, test, vi } from "vitest";
-import { CLAUSES, fleet, takes, view } from "../test/random-fleets.ts";
+import { CLAUSES, fleet, takes, view } from "../../test/random-fleets.ts";
+import { place } from "../place/place.ts";
+import type { JobView, NodeView } from "../views.ts";
 import { explain } from "./explain.ts";
-import type { JobView } from "./job-view.ts";
-import type { NodeView } from "./node-view.ts";
-import { place } from "./place/place.ts";
 
 // Thousands of fleets take seconds, and longer on a busy machine.
 vi.setConfig({ testTimeout: 60_000 });
 
-/** Whether no machine could be what a job wants. */
+/** Whether no machine could meet the job's requirements. */
 const isHopeless = ({ requires }: JobView): boolean =>
   requires.includes("not a clause") ||
   (requires.includes("docker") && requires.includes("!docker"));
 
-/** Whether only a machine of one name will do, which may not be what else the job wants. */
+/** Whether the job names a machine, which may not meet its other requirements. */
 const isBound = ({ host, requires }: JobView): boolean =>
   host != null || requires.includes("node=tower");
 
@@ -23,7 +22,7 @@ describe("explain", () => {
     fc.assert(
       fc.property(view, fleet, (job, known) => {
         const explanation = explain(job, known);
-        const eligible = explanation.nodes.filter(({ verdict }) => verdict === "eligible");
+        const eligible = explanation.nodes.filter(({ eligibility }) => eligibility === "eligible");
         const fitting = known.filter((each) => takes(job, each)).map((each) => each.name);
         expect(eligible.map((report) => report.node)).toEqual(fitting.toSorted());
         expect(explanation.eligible).toBe(fitting.length);
@@ -35,7 +34,7 @@ describe("explain", () => {
     );
   });
 
-  test("suggests a fix that makes the job placeable, except where no machine could be what it wants", () => {
+  test("suggests a fix that makes the job placeable, unless no machine can meet its requirements", () => {
     fc.assert(
       fc.property(view, fleet, (job, known) => {
         const { code, fix } = explain(job, known);
@@ -50,7 +49,7 @@ describe("explain", () => {
     );
   });
 
-  test("tells every node, with every failing clause", () => {
+  test("reports every node, with every failing clause", () => {
     fc.assert(
       fc.property(view, fleet, (job, known) => {
         const { nodes, groups, clauses } = explain(job, known);
@@ -63,7 +62,7 @@ describe("explain", () => {
           const unmet = job.requires.filter(
             (text) => !CLAUSES[text]?.(each.capabilities, each.name),
           );
-          expect(report.clauses.filter(({ met }) => !met).map((told) => told.clause)).toEqual(
+          expect(report.clauses.filter(({ met }) => !met).map(({ clause }) => clause)).toEqual(
             unmet,
           );
           const failed = report.failures.flatMap((failure) => failure.clause ?? []);
