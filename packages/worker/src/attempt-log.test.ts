@@ -63,7 +63,7 @@ beforeEach(() => {
 });
 
 describe("an attempt's log", () => {
-  test("arrives in order and whole, also where an answer was lost", async () => {
+  test("arrives complete and in order, even when an answer was lost", async () => {
     const { output, text } = logging({ answers: [unavailable, "accepted", unavailable] });
     const lines = Array.from({ length: 20_000 }, (_, index) => `line ${index} é漢😀\n`);
     for (const [index, line] of lines.entries()) {
@@ -78,7 +78,7 @@ describe("an attempt's log", () => {
     expect(vi.getTimerCount()).toBe(0);
   });
 
-  test("is collected for a moment, and sent before the end", async () => {
+  test("is collected briefly, and sent before the attempt ends", async () => {
     const { output, sizes } = logging();
     for (let lines = 0; lines < 100; lines += 1) output.write("line\n");
     expect(sizes).toEqual([]);
@@ -86,7 +86,7 @@ describe("an attempt's log", () => {
     expect(sizes).toEqual([500]);
   });
 
-  test("goes in pieces that the queue takes, and no character is cut", async () => {
+  test("is sent in chunks that the queue accepts, and no character is cut", async () => {
     const { output, sizes, text } = logging();
     const whole = `a${"😀".repeat(200_000)}${"漢".repeat(200_000)}`;
     output.write(whole);
@@ -114,7 +114,7 @@ describe("an attempt's log", () => {
     expect(Buffer.byteLength(beginning + end) + Number(leftOut)).toBe(Buffer.byteLength(whole));
   });
 
-  test("is whole when it has just as much as may be", async () => {
+  test("is complete when it has exactly the allowed size", async () => {
     const { output, text } = logging({ limitBytes: 40_000 });
     const whole = "x".repeat(39_800);
     output.write(whole);
@@ -123,7 +123,7 @@ describe("an attempt's log", () => {
   });
 
   test.for<Answer | Error>(["stale", "unknown", "too_large", new Error("no such function")])(
-    "is given up, once, when it is refused: %s",
+    "stops once when it is refused: %s",
     async (answer) => {
       const { output, log, sizes } = logging({ answers: [answer] });
       output.write("one");
@@ -135,7 +135,7 @@ describe("an attempt's log", () => {
     },
   );
 
-  test("says what was not confirmed when it is told to give up", async () => {
+  test("reports the unconfirmed output when it has to give up", async () => {
     const { output, giveUp } = logging({ answers: Array.from({ length: 50 }, () => unavailable) });
     output.write("first\n");
     await vi.advanceTimersByTimeAsync(5_000);

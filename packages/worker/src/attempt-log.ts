@@ -1,42 +1,48 @@
-import { type LogChunk, type Queue, QueueUnavailableError } from "@loom/queue";
-import { reconnectDelayMs } from "./backoff.ts";
-import { createBell } from "./bell.ts";
+import { type AppendAnswer, type LogChunk, type Queue, QueueUnavailableError } from "@loom/queue";
 import type { Log } from "./log.ts";
+import { reconnectDelayMs, slowestMsFor } from "./loop.ts";
+import { createWaker } from "./wait.ts";
 
-/** What the queue keeps of an attempt's output. */
+/** The size up to which the queue keeps an attempt's output. */
 const LIMIT_BYTES = 10_485_760;
-/** Of longer output, this much of its end is kept. */
+/** How much of the end of longer output is kept. */
 const TAIL_BYTES = 1_048_576;
-/** Room for the line that says what was left out. */
+/** Room for the line that says how much was left out. */
 const NOTE_BYTES = 200;
-/** Of one chunk, in UTF-16 units: at most three bytes each, and the queue takes 256 KiB. */
+/** The length of a chunk in UTF-16 units. Each takes at most three bytes, and the queue accepts 256 KiB. */
 const CHUNK_LENGTH = 65_536;
-/** How long to collect output before it is sent. */
+/** The length of output, in UTF-16 units, that may wait for the call that settles the attempt. */
+const LAST_LENGTH = 16_384;
+/** How long to collect output before it is sent. What comes after a silence is sent sooner. */
 const COLLECT_MS = 200;
+const AFTER_SILENCE_MS = 20;
 
-/** The output of one attempt, on its way to the queue. */
+/** Sends the output of one attempt to the queue. */
 export interface AttemptLog {
   write(text: string): void;
-  /** Sends what is left. Resolves when all was answered, or when told to give up. Never fails. */
+  /** Sends the rest. Resolves when the queue has confirmed all of it, or when `giveUp` aborts. Never fails. */
   end(): Promise<void>;
-  /** What the queue has not confirmed, in order. */
+  /** Sends the rest but for a short last chunk, which is to go with the outcome: see `unsent`. Never fails. */
+  endButLast(): Promise<void>;
+  /** Records the queue's answer to what `unsent` returned. */
+  answered(answer: AppendAnswer): void;
+  /** The chunks that the queue has not confirmed, in order. */
   unsent(): LogChunk[];
 }
 
 export interface AttemptLogDeps {
   queue: Pick<Queue, "appendLog">;
-  /** Makes sure that the lease was not lost unnoticed; fails when the database does not answer. */
+  /** Checks that the lease still holds after a silence. Fails when the database does not answer. */
   revalidate: () => Promise<void>;
   giveUp: AbortSignal;
   log: Log;
 }
 
 /**
- * Sends output in order, each chunk with its offset, and one call at a time: a call whose answer
- * was lost is repeated, which changes nothing.
+ * Sends output in order, each chunk with its offset, one call at a time. Repeating a call whose answer
+ * was lost changes nothing.
  *
- * Of output over the limit, the beginning is sent at once; the end is held back until it is known
- * that nothing follows.
+ * When output exceeds the limit, its beginning is sent at once, and its end when the attempt ends.
  */
 export function createAttemptLog(
   claim: { node: string; id: number; fence: number },
@@ -51,11 +57,13 @@ export function createAttemptLog(
   let pending = "";
   let inFlight: LogChunk | undefined;
   let isRefused = false;
+  let isEnding = false;
+  let sentAt = Number.NEGATIVE_INFINITY;
   let sending: Promise<void> | undefined;
-  const timer = createBell();
+  const timer = createWaker();
 
-  async function send(): Promise<void> {
-    for (let failures = 0; pending !== "" || inFlight; ) {
+  async function send(leftLength = 0): Promise<void> {
+    for (let failures = 0; pending.length > leftLength || inFlight; ) {
       inFlight ??= next();
       try {
         await revalidate();
@@ -66,7 +74,7 @@ export function createAttemptLog(
       } catch (error) {
         if (!(error instanceof QueueUnavailableError)) return refuse({ err: error });
         failures += 1;
-        await timer.wait(reconnectDelayMs(failures), giveUp);
+        await timer.wait(reconnectDelayMs(failures, { maxMs: slowestMsFor(error) }), giveUp);
         if (giveUp.aborted) return;
       }
     }
@@ -81,7 +89,7 @@ export function createAttemptLog(
   }
 
   function refuse(why: object): void {
-    log.warn(why, "the attempt's output is not kept any more");
+    log.warn(why, "the rest of the attempt's output is not kept");
     isRefused = true;
     pending = tail = "";
     inFlight = undefined;
@@ -91,8 +99,12 @@ export function createAttemptLog(
     pending += text;
     if (sending || pending === "") return;
     sending = (async () => {
-      if (pending.length < CHUNK_LENGTH) await timer.wait(COLLECT_MS, giveUp);
-      await send();
+      if (pending.length < CHUNK_LENGTH) {
+        const silentMs = performance.now() - sentAt;
+        await timer.wait(Math.max(AFTER_SILENCE_MS, COLLECT_MS - silentMs), giveUp);
+      }
+      await send(isEnding ? LAST_LENGTH : 0);
+      sentAt = performance.now();
       sending = undefined;
     })();
   }
@@ -105,6 +117,18 @@ export function createAttemptLog(
     tail = kept;
   }
 
+  async function endUpTo(leftLength: number): Promise<void> {
+    const kept = lastBytes(tail, tailBytes);
+    leftOut += Buffer.byteLength(tail) - Buffer.byteLength(kept);
+    const note = leftOut > 0 ? `\n… ${leftOut} bytes are left out here …\n` : "";
+    tail = "";
+    append(note + kept);
+    timer.wake();
+    await sending;
+    // More output arrived during the last call.
+    if (pending.length > leftLength && !giveUp.aborted) await send(leftLength);
+  }
+
   return {
     write(text) {
       if (isRefused) return;
@@ -115,15 +139,17 @@ export function createAttemptLog(
     },
 
     async end() {
-      const kept = lastBytes(tail, tailBytes);
-      leftOut += Buffer.byteLength(tail) - Buffer.byteLength(kept);
-      const note = leftOut > 0 ? `\n… ${leftOut} bytes are left out here …\n` : "";
-      tail = "";
-      append(note + kept);
-      timer.ring();
-      await sending;
-      // Written while the last call was on its way; or not tried again since it was given up.
-      if (pending !== "" && !giveUp.aborted) await send();
+      await endUpTo(0);
+    },
+
+    async endButLast() {
+      isEnding = true;
+      await endUpTo(LAST_LENGTH);
+    },
+
+    answered(answer) {
+      if (answer !== "accepted") return refuse({ answer });
+      pending = "";
     },
 
     unsent() {
@@ -136,17 +162,17 @@ export function createAttemptLog(
   };
 }
 
-/** Splits a text at an index, but not inside of a character. */
+/** Splits a text at an index, but never inside a character. */
 function cut(text: string, index: number): [string, string] {
   const before = text.charCodeAt(index - 1);
   const at = index < text.length && before >= 0xd800 && before <= 0xdbff ? index - 1 : index;
   return [text.slice(0, at), text.slice(at)];
 }
 
-/** Splits a text so that its beginning has at most so many bytes. */
+/** Splits a text so that its beginning has at most `bytes` bytes. */
 function cutBytes(text: string, bytes: number): [string, string] {
   if (Buffer.byteLength(text) <= bytes) return [text, ""];
-  // Whole characters only: this many units were read.
+  // `encodeInto` writes only whole characters and returns how many units it read.
   const { read } = new TextEncoder().encodeInto(text, new Uint8Array(Math.max(0, bytes)));
   return cut(text, read);
 }
@@ -154,7 +180,7 @@ function cutBytes(text: string, bytes: number): [string, string] {
 function lastBytes(text: string, bytes: number): string {
   const encoded = Buffer.from(text);
   if (encoded.length <= bytes) return text;
-  // A character that was cut through decodes as a replacement, which is longer.
+  // Moved forward, so that the cut is not inside a character.
   let from = encoded.length - bytes;
   while (((encoded[from] ?? 0) & 0xc0) === 0x80) from += 1;
   return encoded.subarray(from).toString();

@@ -2,9 +2,12 @@ import { getEventListeners } from "node:events";
 import { type ClaimedJob, type Queue, QueueUnavailableError, type Settlement } from "@loom/queue";
 import { defineWorkflow, type Step } from "@loom/workflow";
 import { beforeEach, describe, expect, onTestFinished, test, vi } from "vitest";
+import { inParts } from "../test/fixtures.ts";
 import { recordLog } from "../test/recorded-log.ts";
 import { createWorker } from "./create-worker.ts";
-import { createInlineRunner } from "./inline-runner.ts";
+import { createInlineRunner } from "./step-process/step-runner.ts";
+
+const DATABASE = "7d0f6a3e-1df2-4a1c-9a7e-7d3c0f8a2b11";
 
 const job: ClaimedJob = {
   id: 7,
@@ -31,26 +34,46 @@ function working({
   settle = async () => {},
   heartbeat = async () => {},
   leaseMs = 45_000,
+  prefetch = 0,
 }: {
   run?: () => Promise<unknown>;
   settle?: (item: Settlement) => Promise<void>;
   heartbeat?: () => Promise<void>;
   leaseMs?: number;
+  prefetch?: number;
 }) {
   const workflow = defineWorkflow({ name: "deploy" }).step("build", {}, run as Step["run"]);
-  const jobs = [job];
+  const jobs = [job, { ...job, id: 8 }].slice(0, 1 + prefetch);
   const claims: number[] = [];
+  const slots: number[] = [];
   const queue = {
-    hello: async () => ({ epoch: 1, leaseMs, requeued: 0 }),
+    hello: async () => ({ epoch: 1, leaseMs, requeued: 0, database: DATABASE }),
     heartbeat: async () => {
       await heartbeat();
-      const held = [{ id: job.id, fence: job.fence }];
-      return { session: "live", leaseMs, status: "active", held, cancel: [] };
+      const held = [job.id, 8].map((id) => ({ id, fence: job.fence }));
+      return {
+        session: "live",
+        leaseMs,
+        status: "active",
+        hasOffers: false,
+        held,
+        cancel: [],
+      };
     },
     claim: async (_, { seq, limit }) => {
       claims.push(limit);
       const brought = jobs.splice(0);
-      return { session: "live", seq: brought.length > 0 ? seq : seq - 1, jobs: brought };
+      return {
+        session: "live",
+        seq: brought.length > 0 ? seq : seq - 1,
+        jobs: brought,
+        more: false,
+        unreadable: [],
+      };
+    },
+    reportNode: async (_, profile) => {
+      slots.push(profile.slots);
+      return { session: "live", returned: 0 };
     },
     settle: async (_, items) => {
       for (const item of items) await settle(item);
@@ -60,15 +83,16 @@ function working({
   const log = recordLog();
   const worker = createWorker({
     node: { name: "forge", capabilities: [] },
-    queue,
+    queue: inParts(queue),
     workflows: [workflow],
-    runner: createInlineRunner(),
+    runner: createInlineRunner([workflow]),
     log,
     leaseMs,
+    prefetch,
   });
   const signal = new AbortController();
   const done = worker.run({ signal: signal.signal });
-  return { done, log, claims, signal: signal.signal, stop: () => signal.abort() };
+  return { done, log, claims, slots, signal: signal.signal, stop: () => signal.abort() };
 }
 
 const unavailable = () =>
@@ -145,8 +169,57 @@ describe("run", () => {
     expect(getEventListeners(signal, "abort")).toHaveLength(0);
   });
 
+  test("makes one call about every ten seconds while nothing comes, which claims and renews", async () => {
+    let beats = 0;
+    const { done, stop, claims } = working({
+      async heartbeat() {
+        beats += 1;
+      },
+    });
+    await vi.advanceTimersByTimeAsync(60_000);
+    const before = { beats, claims: claims.length };
+    await vi.advanceTimersByTimeAsync(600_000);
+    // They come every 10 s on average, 7.5 s at least.
+    expect(beats - before.beats).toBeGreaterThan(50);
+    expect(beats - before.beats).toBeLessThan(80);
+    expect(claims.length - before.claims).toBe(beats - before.beats);
+    stop();
+    await done;
+  });
+
+  // Interleavings: the first step runs for longer than the second job may wait, so the worker claims nothing ahead
+  // until it ends.
+  test("gives a prefetched job back that does not begin in time, and claims ahead again later", async () => {
+    let finish = () => {};
+    const settled: Settlement[] = [];
+    const { done, stop, claims, slots } = working({
+      prefetch: 1,
+      run: () =>
+        new Promise<void>((resolve) => {
+          finish = resolve;
+        }),
+      settle: async (item) => void settled.push(item),
+    });
+    await vi.advanceTimersByTimeAsync(9_000);
+    expect(settled).toEqual([]);
+    await vi.advanceTimersByTimeAsync(2_000);
+    expect(settled).toMatchObject([
+      { id: 8, outcome: "released", reason: "the machine was busy for 10 s" },
+    ]);
+    expect(slots).toEqual([1]);
+    expect(claims).toEqual([2]);
+    finish();
+    await vi.advanceTimersByTimeAsync(0);
+    expect(settled[1]).toMatchObject({ id: 7, outcome: "succeeded" });
+    expect(slots).toEqual([1, 2]);
+    expect(claims.at(-1)).toBe(2);
+    stop();
+    await done;
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
   // Its reaper comes back with the database: whoever is slower than the lease is dead then.
-  test("asks as often as its lease wants, however long the database is away", async () => {
+  test("sends heartbeats as often as its lease requires, however long the database is unreachable", async () => {
     const asked: number[] = [];
     const { done, stop } = working({
       leaseMs: 3_000,

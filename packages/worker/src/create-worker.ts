@@ -1,28 +1,37 @@
-import type { ClaimedJob } from "@loom/queue";
-import { workflowCapability } from "@loom/scheduler";
-import { onceAborted, within } from "./abort.ts";
-import { createBell } from "./bell.ts";
-import { replay } from "./deliver.ts";
-import { CancelledError, LeaseLostError, ShutdownError, SupersededError } from "./errors.ts";
-import { findStep } from "./find-step.ts";
+import type { ClaimedJob, UnreadableClaim } from "@loom/queue";
+import { CODE_CAPABILITY, workflowCapability } from "@loom/scheduler";
+import { EXEC_CAPABILITY, limits } from "@loom/workflow";
+import { findStep } from "./attempt.ts";
+import { createExchangeLoop } from "./exchange-loop.ts";
 import { createHeldJobs, type HeldJob } from "./held-jobs.ts";
-import { createLeaseClock } from "./lease-clock.ts";
-import { pollDelayMs } from "./poll-delay.ts";
-import { repeat } from "./repeat.ts";
-import { NodeSession } from "./session.ts";
+import { replay } from "./journal.ts";
+import { CancelledError, LeaseLostError, ShutdownError, UnreadableJobError } from "./outcome.ts";
+import {
+  type Beat,
+  createLeaseClock,
+  NodeSession,
+  type SessionAnswer,
+  SupersededError,
+} from "./session.ts";
+import { type NodeFault, watchForFaults } from "./step-process/node-fault.ts";
 import { untraced } from "./tracing.ts";
-import type { Worker, WorkerOptions, WorkerStatus } from "./worker.ts";
+import { createWaker, onceAborted, within } from "./wait.ts";
+import type { KnownWorkflow, Worker, WorkerOptions, WorkerStatus } from "./worker.ts";
 
-/** How long steps may take to end after the last abort, and their outcomes to be settled. */
-const LAST_WORDS_MS = 10_000;
+/** How long steps may take to end and be settled after the last abort. */
+const LAST_OUTCOMES_MS = 10_000;
+
+type Claimed = NonNullable<SessionAnswer["claimed"]>;
+
+const byName = (workflows: readonly KnownWorkflow[]) =>
+  new Map(workflows.map((workflow) => [workflow.name, workflow]));
 
 /**
- * The loop that executes steps on a node.
+ * Creates the loop that executes steps on a node.
  *
- * A step is aborted when the database says that its job is no longer this node's:
- * the session was declared dead, or a heartbeat's answer does not list it. While the
- * database cannot be reached nothing is known to be lost, and steps go on: their
- * outcome is accepted if nobody has claimed the job since.
+ * A step is aborted when the database says that this node no longer holds its job: the session was
+ * declared dead, or a heartbeat's answer does not list the job. While the database cannot be reached,
+ * steps go on. Their outcome is accepted if nobody has claimed the job since.
  */
 export function createWorker(options: WorkerOptions): Worker {
   const {
@@ -35,9 +44,11 @@ export function createWorker(options: WorkerOptions): Worker {
     heartbeatMs = Math.floor(leaseMs / 3),
     pollMs = 5_000,
     maxPollMs = 2 * pollMs,
+    prefetch = 0,
     graceMs = 20_000,
     onStarted = () => {},
     onSettled = () => {},
+    onUpgrade = () => {},
     tracing = untraced,
     wallClock = Date.now,
   } = options;
@@ -46,132 +57,214 @@ export function createWorker(options: WorkerOptions): Worker {
       `a heartbeat every ${heartbeatMs} ms does not keep a lease of ${leaseMs} ms: one may be lost, so the lease has to be at least twice as long`,
     );
   }
-  const workflows = new Map(options.workflows.map((workflow) => [workflow.name, workflow]));
-  const withWorkflows = (capabilities: readonly string[]) => [
-    ...capabilities,
-    ...options.workflows.flatMap(({ name, version }) => [
+  let workflows = byName(options.workflows);
+  let offered = options.node.capabilities;
+  const withWorkflows = () => [
+    // The node's policy says whether it runs commands, and not a list of capabilities.
+    ...offered.filter((capability) => capability !== EXEC_CAPABILITY),
+    ...(options.exec?.capabilities ?? []),
+    ...[...workflows.values()].flatMap(({ name, version }) => [
       workflowCapability(name),
       workflowCapability(name, version),
     ]),
   ];
-  let node = { ...options.node, capabilities: withWorkflows(options.node.capabilities) };
-  const session = new NodeSession(queue, { ...node, leaseMs, slots: concurrency });
-  const bell = createBell();
+  let base = options.node;
+  /** Returns the node's present offer. A machine that cannot run steps offers no code and reports the fault. */
+  const offerNow = () => ({
+    ...base,
+    capabilities: fault
+      ? offered.filter((each) => each !== CODE_CAPABILITY && each !== EXEC_CAPABILITY)
+      : withWorkflows(),
+    facts: fault ? { ...base.facts, fault } : base.facts,
+  });
+  let fault: NodeFault | null = null;
+  let node = offerNow();
+  let isStopping = false;
+  let isRefused = false;
+  let isDraining = false;
+  let isPrefetchPaused = false;
+  /** How many jobs the node takes now. */
+  const slotsNow = () =>
+    isDraining ? 0 : Math.min(limits.slots, concurrency + (isPrefetchPaused ? 0 : prefetch));
+  const session = new NodeSession(queue, { ...node, leaseMs, slots: slotsNow() }, options.machine);
+  const attemptEnded = createWaker();
   const giveUp = new AbortController();
+  const clock = createLeaseClock({ leaseMs, wall: wallClock });
   const held = createHeldJobs({
+    concurrency,
     queue,
+    database: () => session.database,
     runner,
     journal,
-    revalidate,
+    revalidate: async () => {
+      if (clock.isDoubtful() && session.isOpen) await loop.confirm();
+    },
+    send: (outcome) => loop.send(outcome),
     node: options.node.name,
     tracing,
     onStarted,
     onSettled,
-    onEnded: () => bell.ring(),
+    onSlotFree: () => loop.claim(),
+    onEnded() {
+      if (isPrefetchPaused && held.isIdle) pausePrefetch(false);
+      attemptEnded.wake();
+    },
+    onOverdue: () => pausePrefetch(true),
     giveUp: giveUp.signal,
     log,
     wallClock,
   });
-  const clock = createLeaseClock({ leaseMs, wall: wallClock });
-  let isStopping = false;
-  let isDraining = false;
+  const loop = createExchangeLoop({
+    ...{ session, node: options.node.name, clock, heartbeatMs, pollMs, maxPollMs },
+    isBatching: prefetch > 0,
+    log: log.child({ loop: "exchange" }),
+    open,
+    mode: () => (isRefused ? "refused" : isStopping ? "stopping" : "all"),
+    room,
+    onRenew,
+    onClaimed,
+    onLost,
+  });
   let isReplayed = journal === undefined;
   let nodeStatus: WorkerStatus["nodeStatus"] = null;
   let lastHeartbeatAt: Date | null = null;
-  let inVain = 0;
+  /** Runs until the deadline of a drain. */
+  let draining: NodeJS.Timeout | undefined;
 
   function start(job: ClaimedJob): HeldJob {
-    const isTaken = !isStopping && !isDraining;
-    const declined = { declined: `${node.name} takes no new jobs now` };
-    return held.start(job, isTaken ? findStep(job, node, workflows) : declined);
+    const older = held.find(job.id);
+    // The database has given the job back, and this node does not know it yet.
+    older?.stop.abort(new LeaseLostError(job.id, "it has been claimed again"));
+    if (older)
+      return held.decline(job, `an earlier attempt of it is still being ended on ${node.name}`);
+    if (isStopping || isDraining) return held.decline(job, `${node.name} takes no new jobs now`);
+    const fault = runner.fault();
+    if (fault) return held.decline(job, fault.reason);
+    return held.start(job, () => findStep(job, node, workflows, options.exec));
+  }
+
+  function refuse({ job, problem }: UnreadableClaim): HeldJob {
+    return held.start(job, () => {
+      throw new UnreadableJobError(job.id, problem);
+    });
+  }
+
+  function changeOffer(): void {
+    node = offerNow();
+    const { capabilities, tailnetAddress, wakePort, facts } = node;
+    session.change({ capabilities, tailnetAddress, wakePort, facts });
+    loop.claim();
+  }
+
+  /** Tells the hub how many jobs the node takes now. */
+  function changeSlots(): void {
+    session.change({ slots: slotsNow() });
+    loop.claim();
+  }
+
+  /** A node whose steps take long takes no jobs ahead. */
+  function pausePrefetch(isPaused: boolean): void {
+    if (isPrefetchPaused === isPaused) return;
+    isPrefetchPaused = isPaused;
+    changeSlots();
   }
 
   function dropAll(reason: string): void {
     held.stopAll(({ id }) => new LeaseLostError(id, reason));
   }
 
-  function onSessionLost(): void {
+  function onLost(): void {
     log.warn({}, "session was declared dead: starting a new one");
     dropAll("the node was silent for longer than its lease");
-    bell.ring();
   }
 
-  async function beat(): Promise<void> {
-    // Only what was held before the question can be missing in the answer.
-    const asked = held.list();
-    const askedAt = clock.now();
-    const answer = await session.heartbeat();
-    clock.confirm(askedAt);
-    lastHeartbeatAt = new Date(wallClock());
-    if (answer === null) return;
-    if (answer.session === "lost") return onSessionLost();
-    for (const { job, stop } of asked) {
-      if (answer.held.get(job.id) !== job.fence) {
-        stop.abort(new LeaseLostError(job.id, "the database says that it is not held"));
-      } else if (answer.cancel.includes(job.id)) stop.abort(new CancelledError());
-      else if (answer.giveBack) stop.abort(new ShutdownError());
-    }
-    const before = nodeStatus ?? "active";
-    nodeStatus = answer.status;
-    if (before === nodeStatus) return;
-    log.info({ from: before, to: nodeStatus }, "the node's status was set");
-    bell.ring();
+  /** Begins a heartbeat. Its answer can only miss jobs that are held now. */
+  function onRenew(): (beat: Beat) => void {
+    const asked = held.list().filter(({ slot }) => !slot.isSent);
+    return (beat) => {
+      lastHeartbeatAt = new Date(wallClock());
+      for (const { job, stop } of asked) {
+        if (beat.held.get(job.id) !== job.fence) {
+          stop.abort(new LeaseLostError(job.id, "the database says that it is not held"));
+        } else if (beat.cancel.includes(job.id)) stop.abort(new CancelledError());
+        else if (beat.giveBack) stop.abort(new ShutdownError());
+      }
+      if (beat.upgrade !== null) onUpgrade(beat.upgrade);
+      const before = nodeStatus ?? "active";
+      nodeStatus = beat.status;
+      if (before === nodeStatus) return;
+      log.info({ from: before, to: nodeStatus }, "the node's status was set");
+      if (nodeStatus !== "active") held.stopWaiting(`${node.name} is ${nodeStatus}`);
+      loop.claim();
+    };
   }
 
-  /** Before anything is written after a silence, asks what still holds. */
-  async function revalidate(): Promise<void> {
-    if (!clock.isDoubtful() || !session.isOpen) return;
-    log.warn({}, "the lease may have ended unnoticed: asking before anything is written");
-    await beat().catch((error: unknown) => {
-      // The heartbeats end the worker for it. What was done is offered all the same.
-      if (!(error instanceof SupersededError)) throw error;
-    });
-  }
-
-  /** Opens the session where needed and starts what it can claim. */
-  async function claimOnce(): Promise<HeldJob[]> {
+  /** Sends what an earlier start left, opens the session, and reports what the node offers. */
+  async function open(): Promise<void> {
     if (journal && !isReplayed) {
       await replay(journal, { queue, node: node.name, log });
       isReplayed = true;
     }
-    await revalidate();
     const askedAt = clock.now();
     if (await session.open()) {
       clock.confirm(askedAt);
       lastHeartbeatAt = new Date(wallClock());
     }
-    await session.report();
-    const isOpenForWork = !isDraining && (nodeStatus ?? "active") === "active";
-    const free = isOpenForWork ? concurrency - held.size : 0;
-    if (free <= 0) return [];
-    const jobs = await session.claim(free);
-    inVain = jobs?.length === 0 ? inVain + 1 : 0;
-    if (jobs !== null) return jobs.map(start);
-    onSessionLost();
-    return [];
+    if (!clock.isDoubtful()) await session.report();
+  }
+
+  function room(leaving: number): number {
+    const isActive = (nodeStatus ?? "active") === "active";
+    if (!isActive || runner.fault() !== null || held.isEndingLost()) return 0;
+    return Math.max(0, slotsNow() - held.taken + leaving);
+  }
+
+  function onClaimed({ jobs, unreadable }: Claimed): boolean {
+    for (const job of jobs) start(job);
+    for (const claim of unreadable) refuse(claim);
+    return jobs.length + unreadable.length > 0;
   }
 
   return {
-    ring: () => bell.ring(),
-
-    report({ capabilities, ...rest }) {
-      node = {
-        ...node,
-        ...rest,
-        ...(capabilities && { capabilities: withWorkflows(capabilities) }),
-      };
-      session.change({ ...rest, ...(capabilities && { capabilities: node.capabilities }) });
-      bell.ring();
+    wake() {
+      loop.renew();
+      loop.claim();
     },
 
-    async drain() {
+    report({ capabilities, workflows: known, ...rest }) {
+      if (capabilities) offered = capabilities;
+      if (known) workflows = byName(known);
+      base = { ...base, ...rest };
+      changeOffer();
+    },
+
+    async drain({ withinMs } = {}) {
       isDraining = true;
-      while (isDraining && held.size > 0) await held.ended();
+      held.stopWaiting(`${node.name} takes no new jobs now`);
+      changeSlots();
+      let isLate = false;
+      const giveBack = () => {
+        isLate = true;
+        log.warn(
+          { jobs: held.describe().map(({ id }) => id), withinMs },
+          "the time to finish is over: giving back what runs",
+        );
+        held.stopAll(() => new ShutdownError(`${node.name} had to be free by now`));
+      };
+      clearTimeout(draining);
+      if (withinMs !== undefined) draining = setTimeout(giveBack, withinMs);
+      while (isDraining && held.size > 0) {
+        // What a claim brought that was under way at the deadline.
+        if (isLate) held.stopAll(() => new ShutdownError(`${node.name} had to be free by now`));
+        await held.ended();
+      }
+      if (held.size === 0) clearTimeout(draining);
     },
 
     resume() {
       isDraining = false;
-      bell.ring();
+      clearTimeout(draining);
+      changeSlots();
     },
 
     status: () => ({
@@ -180,52 +273,67 @@ export function createWorker(options: WorkerOptions): Worker {
       nodeStatus,
       isDraining: isDraining || isStopping,
       lastHeartbeatAt,
+      fault: runner.fault(),
       jobs: held.describe(),
     }),
 
+    async refresh() {
+      // The loop logs the error.
+      if (session.isOpen) await loop.confirm().catch(() => {});
+    },
+
     async tick() {
-      const started = await claimOnce();
-      await Promise.all(started.map(({ ended }) => ended));
+      const before = new Set(held.list());
+      isStopping = false;
+      loop.claim();
+      await loop.once();
+      const started = held.list().filter((job) => !before.has(job));
+      isStopping = true;
+      const ended = new AbortController();
+      void Promise.all(started.map((job) => job.ended)).then(() => ended.abort());
+      await loop.run({ signal: ended.signal });
       return started.length;
     },
 
     async run({ signal, abortSignal = new AbortController().signal }) {
-      const fault = new AbortController();
-      const onFault = (error: unknown) => {
+      const refused = new AbortController();
+      const onRefused = (error: unknown) => {
+        isStopping = isRefused = true;
         if (error instanceof SupersededError) dropAll("another agent took over the node's name");
-        fault.abort(error);
+        refused.abort(error);
       };
-      const claiming = AbortSignal.any([signal, abortSignal, fault.signal]);
-      const claims = repeat(
-        {
-          round: async () => void (await claimOnce()),
-          pause: () => bell.wait(pollDelayMs(inVain, { pollMs, maxPollMs }), claiming),
+      const claiming = AbortSignal.any([signal, abortSignal, refused.signal]);
+      const watching = watchForFaults({
+        runner,
+        log,
+        attemptEnded,
+        signal: claiming,
+        onChange(changed) {
+          fault = changed;
+          changeOffer();
         },
-        { signal: claiming, log: log.child({ loop: "claim" }) },
-      ).catch(onFault);
-      // Heartbeats go on while running steps get their grace.
+      });
+      isStopping = claiming.aborted;
+      // It goes on while running steps get their grace.
       const alive = new AbortController();
-      const heartbeats = repeat(
-        {
-          round: async () => (session.isOpen ? beat() : undefined),
-          pause: () => clock.sleep(heartbeatMs, { signal: alive.signal, log }),
-        },
-        // Never slower than the lease asks for: when the database is back, so is its reaper.
-        { signal: alive.signal, log: log.child({ loop: "heartbeat" }), maxDelayMs: heartbeatMs },
-      ).catch(onFault);
+      const talking = (async () => {
+        while (!alive.signal.aborted) await loop.run({ signal: alive.signal }).catch(onRefused);
+      })();
 
       await onceAborted(claiming);
       isStopping = true;
-      // A claim in flight may still bring jobs: they are given back, which takes a call each.
-      const drained = claims.then(() => held.ended());
+      held.stopWaiting("the worker is stopping");
+      // A claim in flight may still bring jobs, which are given back.
+      const drained = loop.answered().then(() => held.ended());
       await within(graceMs, Promise.race([drained, onceAborted(abortSignal)]));
       held.stopAll(() => new ShutdownError());
-      await within(LAST_WORDS_MS, drained);
+      await within(LAST_OUTCOMES_MS, drained);
       giveUp.abort();
       alive.abort();
-      await heartbeats;
+      await talking;
+      await watching;
       await runner.close();
-      if (fault.signal.aborted) throw fault.signal.reason;
+      if (refused.signal.aborted) throw refused.signal.reason;
     },
   };
 }

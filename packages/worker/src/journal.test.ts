@@ -6,6 +6,7 @@ import { recordLog } from "../test/recorded-log.ts";
 import { type JournalEntry, openJournal } from "./journal.ts";
 
 const entry = (id: number, result: string | null = null): JournalEntry => ({
+  database: "one",
   node: "forge",
   workflow: "deploy",
   step: "build",
@@ -26,7 +27,7 @@ async function opened() {
 }
 
 describe("openJournal", () => {
-  test("gives back what was written, also to the next start", async () => {
+  test("returns written outcomes, also after a restart", async () => {
     const { folder, log, journal } = await opened();
     const entries = [entry(9, "\u0000 漢 \u2028\n"), entry(2), entry(11)];
     for (const one of entries) await journal.write(one);
@@ -38,7 +39,7 @@ describe("openJournal", () => {
     expect(ids.sort((one, other) => one - other)).toEqual([9, 11]);
   });
 
-  test("forgets what was not written", async () => {
+  test("forgets an entry that was not written", async () => {
     const { journal } = await opened();
     await journal.remove(entry(1));
     expect(await journal.read()).toEqual([]);
@@ -57,28 +58,28 @@ describe("openJournal", () => {
     const { folder, log, journal } = await opened();
     await journal.write(entry(1));
     await journal.write(entry(2));
-    await damage(path.join(folder, "1-1.json"));
+    await damage(path.join(folder, "1-1@one.json"));
     expect(await journal.read()).toEqual([entry(2)]);
     expect(log.lines).toMatchObject([
-      { level: "warn", facts: { file: path.join(folder, "refused", "1-1.json") } },
+      { level: "warn", facts: { file: path.join(folder, "refused", "1-1@one.json") } },
     ]);
-    expect(await readdir(path.join(folder, "refused"))).toEqual(["1-1.json"]);
+    expect(await readdir(path.join(folder, "refused"))).toEqual(["1-1@one.json"]);
   });
 
-  test("does not take for an entry what was not finished", async () => {
+  test("ignores an unfinished entry", async () => {
     const { folder, journal } = await opened();
-    await writeFile(path.join(folder, "1-1.json.part"), "half");
+    await writeFile(path.join(folder, "1-1@one.json.part"), "half");
     expect(await journal.read()).toEqual([]);
     await journal.write(entry(1));
     expect(await journal.read()).toEqual([entry(1)]);
   });
 
-  test("keeps what was refused, the newest hundred of it", async () => {
+  test("keeps the newest hundred refused outcomes", async () => {
     const { folder, log, journal } = await opened();
     for (let id = 1; id <= 103; id += 1) await journal.refuse(entry(id), "stale");
     const kept = await readdir(path.join(folder, "refused"));
     expect(kept).toHaveLength(100);
-    expect(kept).toContain("103-1.json");
+    expect(kept).toContain("103-1@one.json");
     expect(await journal.read()).toEqual([]);
     expect(log.lines[0]).toMatchObject({
       level: "warn",
@@ -86,7 +87,7 @@ describe("openJournal", () => {
     });
   });
 
-  test("says at once that it cannot write, where, and what to do", async () => {
+  test("reports at once that it cannot write, with the place and the fix", async () => {
     const folder = await makeFolder();
     const file = path.join(folder, "file");
     await writeFile(file, "");

@@ -1,10 +1,10 @@
 import type * as Api from "@opentelemetry/api";
 
-/** A part of a trace while it lasts. */
+/** A span under way. */
 export interface Span {
-  /** What whoever goes on with the work is told; null where nobody traces. */
+  /** The traceparent for work that continues elsewhere; null without tracing. */
   readonly traceparent: string | null;
-  /** Says more of it, as that becomes known. */
+  /** Adds attributes. */
   set(attributes: Attributes): void;
   rename(name: string): void;
 }
@@ -12,34 +12,34 @@ export interface Span {
 type Attributes = Readonly<Record<string, string | number>>;
 
 export interface SpanOptions {
-  /** The traceparent of what it is a part of; null begins a trace. */
+  /** The parent's traceparent; null begins a trace. */
   parent: string | null;
   attributes: Attributes;
-  /** When it began, in milliseconds since 1970; default: now. */
+  /** Its start, in milliseconds since 1970. Default: now. */
   since?: number;
 }
 
-/** Follows work from one machine to the next: https://www.w3.org/TR/trace-context */
+/** Traces work across machines: https://www.w3.org/TR/trace-context */
 export interface Tracing {
-  /** Does some work as a span, which ends with it. What the work throws is kept with the span. */
+  /** Runs work in a span that ends with it. The span records an error of the work. */
   span<Result>(
     name: string,
     options: SpanOptions,
     work: (span: Span) => Promise<Result>,
   ): Promise<Result>;
-  /** Does some work as a part of what another process began. */
+  /** Runs work as a child of a span of another process. */
   within<Result>(traceparent: string | null, work: () => Promise<Result>): Promise<Result>;
 }
 
-/** Passes on what it is given, and writes nothing. */
+/** Passes each traceparent on and writes no spans. */
 export const untraced: Tracing = {
   span: (_name, { parent }, work) => work({ traceparent: parent, set() {}, rename() {} }),
   within: (_traceparent, work) => work(),
 };
 
 /**
- * Tracing over `@opentelemetry/api` where that is installed; `untraced` elsewhere. Spans go where the
- * process's SDK sends them, such as one that `node --import` has set up; without one, nowhere.
+ * Tracing over `@opentelemetry/api` where that is installed; `untraced` elsewhere. The SDK
+ * of the process sends the spans, such as one that `node --import` has set up. Without one, they go nowhere.
  */
 export async function openTelemetry(): Promise<Tracing> {
   try {
@@ -50,7 +50,7 @@ export async function openTelemetry(): Promise<Tracing> {
   }
 }
 
-/** Whether this is the first version of a traceparent, which later ones begin with. */
+/** Whether the text is a traceparent of version 00. */
 export const isTraceparent = (text: string): boolean =>
   /^00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$/.test(text);
 

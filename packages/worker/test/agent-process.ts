@@ -23,10 +23,11 @@ interface AgentProcess {
 
 /** An agent in a process of its own; it is killed at the end of the test at the latest. */
 export function startAgentProcess(settings: AgentSettings): AgentProcess {
+  const { PATH, NODE_COMPILE_CACHE } = process.env;
   const child = spawn(
     process.execPath,
     ["--conditions=@loom/source", PROGRAM, JSON.stringify(settings)],
-    { stdio: ["ignore", "pipe", "inherit"], env: { PATH: process.env.PATH } },
+    { stdio: ["ignore", "pipe", "inherit"], env: { PATH, NODE_COMPILE_CACHE } },
   );
   const { pid } = child;
   if (pid === undefined) throw new Error("the agent did not start");
@@ -113,7 +114,7 @@ export async function startCable(url: string) {
       state = "silent";
       for (const socket of sockets) socket.unpipe().pause();
     },
-    mend() {
+    reconnect() {
       state = "whole";
     },
   };

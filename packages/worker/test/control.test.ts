@@ -1,14 +1,17 @@
 import { ShutdownError } from "@loom/worker";
-import { describe, expect } from "vitest";
-import { begin, deferred, jobOf, oneStep, over, test, untilAborted } from "./fixtures.ts";
+import { describe, expect, vi } from "vitest";
+import { begin, deferred, inParts, jobOf, oneStep, over, test, untilAborted } from "./fixtures.ts";
 
 describe("status", () => {
-  test("tells the session, what runs and how far it is", async ({ queue, startWorker }) => {
-    const told = deferred();
+  test("reports the session, the running steps and their progress", async ({
+    queue,
+    startWorker,
+  }) => {
+    const reported = deferred();
     const finish = deferred();
     const workflow = oneStep(async ({ progress }) => {
       progress(0.25, "pulling");
-      told.resolve();
+      reported.resolve();
       await finish.promise;
     });
     const { worker } = startWorker({ workflows: [workflow] });
@@ -17,10 +20,11 @@ describe("status", () => {
       nodeStatus: null,
       isDraining: false,
       lastHeartbeatAt: null,
+      fault: null,
       jobs: [],
     });
     const runId = await begin(queue, workflow);
-    await told.promise;
+    await reported.promise;
     const { id } = await jobOf(queue, runId);
     await expect
       .poll(() => worker.status())
@@ -29,6 +33,7 @@ describe("status", () => {
         nodeStatus: "active",
         isDraining: false,
         lastHeartbeatAt: expect.any(Date),
+        fault: null,
         jobs: [
           {
             id,
@@ -49,7 +54,7 @@ describe("status", () => {
 });
 
 describe("drain", () => {
-  test("finishes what runs, takes nothing new, and goes on when told", async ({
+  test("finishes running steps, takes no new ones, and continues when resumed", async ({
     queue,
     startWorker,
   }) => {
@@ -68,7 +73,7 @@ describe("drain", () => {
     });
     expect(worker.status()).toMatchObject({ isDraining: true });
     const second = await begin(queue, workflow);
-    worker.ring();
+    worker.wake();
     finish.resolve();
     await over(queue, first);
     await drained;
@@ -78,20 +83,61 @@ describe("drain", () => {
     expect(await over(queue, second)).toMatchObject({ status: "succeeded" });
   });
 
+  test("gives back at its deadline what runs, at no cost, and is over then", async ({
+    queue,
+    startWorker,
+  }) => {
+    const started = deferred();
+    const workflow = oneStep(async ({ signal }) => {
+      started.resolve();
+      await untilAborted(signal);
+    });
+    const { worker } = startWorker({ workflows: [workflow] });
+    const runId = await begin(queue, workflow);
+    await started.promise;
+    await worker.drain({ withinMs: 1 });
+    expect(worker.status()).toMatchObject({ isDraining: true, jobs: [] });
+    await expect
+      .poll(() => jobOf(queue, runId))
+      .toMatchObject({ state: "pending", attempt: 0, crashRestarts: 0 });
+  });
+
+  test("forgets its deadline when it is resumed", async ({ queue, startWorker }) => {
+    const started = deferred();
+    const finish = deferred();
+    let wasStopped = false;
+    const workflow = oneStep(async ({ signal }) => {
+      signal.addEventListener("abort", () => (wasStopped = true));
+      started.resolve();
+      await finish.promise;
+    });
+    const { worker } = startWorker({ workflows: [workflow] });
+    const runId = await begin(queue, workflow);
+    await started.promise;
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    void worker.drain({ withinMs: 1_000 });
+    worker.resume();
+    vi.advanceTimersByTime(2_000);
+    vi.useRealTimers();
+    finish.resolve();
+    expect(await over(queue, runId)).toMatchObject({ status: "succeeded" });
+    expect(wasStopped).toBe(false);
+  });
+
   test.for(["paused", "draining"])(
-    "is asked for by the hub, too: %s",
+    "can come from the hub, too: %s",
     async (status, { queue, database, startWorker }) => {
       const workflow = oneStep(async () => {});
       let claims = 0;
       const { worker } = startWorker({
         workflows: [workflow],
-        queue: {
+        queue: inParts({
           ...queue,
           claim(session, options) {
             claims += 1;
             return queue.claim(session, options);
           },
-        },
+        }),
       });
       await expect.poll(() => worker.status().nodeStatus).toBe("active");
       await database.sql`update public.openclaw_instances set status = ${status}`;
@@ -110,7 +156,7 @@ describe("drain", () => {
 });
 
 describe("run", () => {
-  test("gives up the grace when it is told to stop at once", async ({ queue, makeWorker }) => {
+  test("gives up the grace when it has to stop at once", async ({ queue, makeWorker }) => {
     const started = deferred<AbortSignal>();
     const workflow = oneStep(async ({ signal }) => {
       started.resolve(signal);

@@ -1,4 +1,4 @@
-import type { Queue } from "@loom/queue";
+import type { AppendAnswer, Queue } from "@loom/queue";
 import { databaseTest } from "@loom/queue/testing";
 import { planRun } from "@loom/scheduler";
 import { createInlineRunner, createWorker, type Worker, type WorkerOptions } from "@loom/worker";
@@ -29,7 +29,7 @@ export const test = databaseTest
       node: { name: "forge", capabilities: ["docker"] },
       queue,
       // Steps that a test shares variables with have to be in its process.
-      runner: createInlineRunner(),
+      runner: createInlineRunner(options.workflows),
       log,
       // A stopped worker waits for nobody, unless the test is about that.
       graceMs: 0,
@@ -49,7 +49,7 @@ export const test = databaseTest
       const { worker, lines } = makeWorker(options);
       const signal = new AbortController();
       const done = worker.run({ signal: signal.signal });
-      // Whoever awaits `done` gets the error.
+      // A test that awaits `done` gets the error.
       done.catch(() => {});
       started.push({ worker, lines, done, stop: () => signal.abort() });
       return { worker, lines, done, stop: () => signal.abort() };
@@ -120,13 +120,33 @@ export function recordSettles(queue: Queue) {
   const settled: { fence: number; outcome: string; answer: string | undefined }[] = [];
   const wrapped: Queue = {
     ...queue,
-    async settle(node, items) {
-      const answers = await queue.settle(node, items);
-      for (const [index, { fence, outcome }] of items.entries()) {
-        settled.push({ fence, outcome, answer: answers[index]?.answer });
+    async exchange(session, wishes) {
+      const answer = await queue.exchange(session, wishes);
+      for (const [index, { fence, outcome }] of wishes.settle?.entries() ?? []) {
+        settled.push({ fence, outcome, answer: answer.settled[index]?.answer });
       }
-      return answers;
+      return answer;
     },
   };
   return { queue: wrapped, settled };
 }
+
+/** A queue whose exchanges are calls for each part, in the order of the exchange, so that a test can hold one of them. */
+export const inParts = (queue: Queue): Queue => ({
+  ...queue,
+  async exchange(session, { claim, settle = [], renew, logs = [] }) {
+    const { node } = session;
+    const appended: AppendAnswer[] = [];
+    for (const { id, fence, chunks } of logs) {
+      appended.push(await queue.appendLog({ node, id, fence }, chunks));
+    }
+    const heartbeat = renew ? await queue.heartbeat(session) : undefined;
+    const settled = settle.length > 0 ? await queue.settle(node, settle) : [];
+    return {
+      ...(heartbeat && { heartbeat }),
+      settled,
+      ...(claim && { claim: await queue.claim(session, claim) }),
+      logs: appended,
+    };
+  },
+});

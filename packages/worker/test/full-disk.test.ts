@@ -12,14 +12,14 @@ const UNSHARE = ["--user", "--map-root-user", "--mount"];
 const mayMount =
   spawnSync("unshare", [...UNSHARE, "mount", "-t", "tmpfs", "tmpfs", "/mnt"]).status === 0;
 
-test.skipIf(!mayMount)("a full disk is told clearly, harms no entry, and is got over", () => {
+test.skipIf(!mayMount)("a full disk is reported clearly, harms no entry, and is got over", () => {
   const disk = mkdtempSync(path.join(tmpdir(), "loom-disk-"));
   onTestFinished(() => rmSync(disk, { recursive: true }));
   const script =
-    'mount -t tmpfs -o size=64k tmpfs "$1" && exec "$2" --conditions=@loom/source "$3" "$1"';
+    'mount -t tmpfs -o size=200k tmpfs "$1" && exec "$2" --conditions=@loom/source "$3" "$1"';
   const args = [...UNSHARE, "sh", "-c", script, "sh", disk, process.execPath, PROGRAM];
-  const told = JSON.parse(execFileSync("unshare", args, { encoding: "utf8" }));
-  expect(told).toEqual({
+  const reported = JSON.parse(execFileSync("unshare", args, { encoding: "utf8" }));
+  expect(reported).toEqual({
     code: "JOURNAL_UNWRITABLE",
     message: expect.stringMatching(/ENOSPC.*free disk space/),
     left: [],

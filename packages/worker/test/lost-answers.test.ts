@@ -1,6 +1,6 @@
 import { QueueUnavailableError } from "@loom/queue";
 import { describe, expect } from "vitest";
-import { begin, deferred, oneStep, over, recordSettles, test } from "./fixtures.ts";
+import { begin, deferred, inParts, oneStep, over, recordSettles, test } from "./fixtures.ts";
 
 /** Calls, and loses the first answer that fits. */
 function losingOnce<Args extends unknown[], Answer>(
@@ -25,7 +25,7 @@ describe("run", () => {
       queue.claim,
       (answer) => answer.session === "live" && answer.jobs.length > 0,
     );
-    const { queue: recording, settled } = recordSettles({ ...queue, claim: claim.losing });
+    const { queue: recording, settled } = recordSettles(inParts({ ...queue, claim: claim.losing }));
     const first = await begin(queue, workflow);
     startWorker({ workflows: [workflow], queue: recording });
     expect(await over(queue, first)).toMatchObject({
@@ -36,7 +36,7 @@ describe("run", () => {
     const second = await begin(queue, workflow);
     expect(await over(queue, second)).toMatchObject({ status: "succeeded" });
     expect(ran).toEqual([first, second]);
-    expect(settled.map(({ fence }) => fence)).toEqual([1, 1]);
+    await expect.poll(() => settled.map(({ fence }) => fence)).toEqual([1, 1]);
   });
 
   // Interleavings: a claim was given up on and repeated, and the repeated one found nothing;
@@ -48,23 +48,23 @@ describe("run", () => {
     const { worker } = startWorker({
       workflows: [workflow],
       pollMs: 600_000,
-      queue: {
+      queue: inParts({
         ...queue,
         async claim(session, options) {
           if (!late) {
             late = () => queue.claim(session, options);
-            throw new QueueUnavailableError("loom_claim_jobs", "timeout", "no answer in time");
+            throw new QueueUnavailableError("loom_exchange", "timeout", "no answer in time");
           }
           const answer = await queue.claim(session, options);
           repeated.resolve();
           return answer;
         },
-      },
+      }),
     });
     await repeated.promise;
     const runId = await begin(queue, workflow);
     expect(await late?.()).toMatchObject({ jobs: [{ fence: 1 }] });
-    worker.ring();
+    worker.wake();
     expect(await over(queue, runId)).toMatchObject({
       status: "succeeded",
       jobs: [{ attempt: 1, crashRestarts: 0 }],
@@ -82,15 +82,51 @@ describe("run", () => {
       { retry: { attempts: 2, backoff: "1ms" } },
     );
     const recorded = recordSettles(queue);
-    const settle = losingOnce(recorded.queue.settle);
+    const exchange = losingOnce(recorded.queue.exchange, ({ settled }) => settled.length > 0);
     const runId = await begin(queue, workflow);
-    startWorker({ workflows: [workflow], queue: { ...recorded.queue, settle: settle.losing } });
+    startWorker({ workflows: [workflow], queue: { ...recorded.queue, exchange: exchange.losing } });
     expect(await over(queue, runId)).toMatchObject({ status: "succeeded", jobs: [{ attempt: 2 }] });
-    expect(recorded.settled).toEqual([
-      { fence: 1, outcome: "failed", answer: "accepted" },
-      { fence: 1, outcome: "failed", answer: "duplicate" },
-      { fence: 2, outcome: "succeeded", answer: "accepted" },
-    ]);
+    await expect
+      .poll(() => recorded.settled)
+      .toEqual([
+        { fence: 1, outcome: "failed", answer: "accepted" },
+        { fence: 1, outcome: "failed", answer: "duplicate" },
+        { fence: 2, outcome: "succeeded", answer: "accepted" },
+      ]);
+  });
+
+  // Regression: a retry that came with the answer to its failure was declined, as if the old attempt still ran.
+  test("runs a retry that comes in the call that settles the failure", async ({
+    queue,
+    database,
+    startWorker,
+  }) => {
+    const workflow = oneStep(
+      async ({ attempt }) => {
+        if (attempt === 1) throw new Error("boom");
+      },
+      { retry: { attempts: 2, backoff: "1ms" } },
+    );
+    const { queue: recording, settled } = recordSettles({
+      ...queue,
+      async exchange(session, wishes) {
+        const { settle, claim } = wishes;
+        if (settle?.[0]?.outcome !== "failed") return queue.exchange(session, wishes);
+        const answer = await queue.exchange(session, { ...wishes, claim: undefined });
+        await expect
+          .poll(() => database.sql`select from public.loom_ready where run_at <= clock_timestamp()`)
+          .toHaveLength(1);
+        return {
+          ...answer,
+          ...(await queue.exchange(session, { claim })),
+          settled: answer.settled,
+        };
+      },
+    });
+    const runId = await begin(queue, workflow);
+    startWorker({ workflows: [workflow], queue: recording });
+    expect(await over(queue, runId)).toMatchObject({ status: "succeeded" });
+    await expect.poll(() => settled.map(({ outcome }) => outcome)).toEqual(["failed", "succeeded"]);
   });
 
   test("has one session when the answer to its hello was lost", async ({ queue, startWorker }) => {

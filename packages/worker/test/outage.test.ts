@@ -7,7 +7,7 @@ import { makeFolders, planForAgent, startAgentProcess, startCable } from "./agen
 import { over, recordedIn, test } from "./fixtures.ts";
 import { patient } from "./workflows/patient.ts";
 
-const REPLAYED = "an outcome of an earlier start was offered to the database";
+const REPLAYED = "an outcome of an earlier start was sent to the database";
 
 /** A step that ended while the database was away, and whose outcome is on disk. */
 async function stranded(
@@ -45,7 +45,7 @@ describe("while the database is away", () => {
       const { runId, pid, cable, journal } = await stranded({ database, queue }, how);
       expect(entries(journal)).toHaveLength(1);
       expect(await queue.getRun(runId)).toMatchObject({ status: "running" });
-      cable.mend();
+      cable.reconnect();
       expect(await over(queue, runId)).toMatchObject({
         jobs: [{ state: "succeeded", crashRestarts: 0, result: { attempt: 1, pid } }],
       });
@@ -54,14 +54,14 @@ describe("while the database is away", () => {
     },
   );
 
-  test("the outcome survives the agent, and is recorded for the attempt that it is of", async ({
+  test("the outcome survives the agent, and is recorded for its own attempt", async ({
     queue,
     database,
   }) => {
     const { agent, settings, runId, pid, cable, journal } = await stranded({ database, queue });
     agent.child.kill("SIGKILL");
     await agent.exited;
-    cable.mend();
+    cable.reconnect();
     const next = startAgentProcess(settings);
     expect(await over(queue, runId)).toMatchObject({
       jobs: [{ state: "succeeded", crashRestarts: 0, result: { attempt: 1, pid } }],
@@ -73,7 +73,33 @@ describe("while the database is away", () => {
     );
   });
 
-  test("an outcome that comes too late is refused, kept as evidence, and told", async ({
+  // The embedded database has another port at each start, and a reset one is another database.
+  test("the outcome is recorded when the database is back at another address, and in no other database", async ({
+    queue,
+    database,
+  }) => {
+    const { agent, settings, runId, journal } = await stranded({ database, queue });
+    agent.child.kill("SIGKILL");
+    await agent.exited;
+    const { id } = await queue.describeDatabase();
+    const moved = { ...settings, url: (await startCable(database.url)).url };
+
+    await database.sql`update public.loom_database set id = gen_random_uuid()`;
+    const elsewhere = startAgentProcess(moved);
+    await elsewhere.said(
+      "an outcome of an earlier start is for another database: it stays in the journal",
+    );
+    elsewhere.child.kill("SIGKILL");
+    await elsewhere.exited;
+    expect(entries(journal)).toHaveLength(1);
+
+    await database.sql`update public.loom_database set id = ${id}`;
+    startAgentProcess(moved);
+    await over(queue, runId);
+    await expect.poll(() => entries(journal)).toEqual([]);
+  });
+
+  test("an outcome that comes too late is refused, kept as evidence, and reported", async ({
     queue,
     database,
   }) => {
@@ -91,7 +117,7 @@ describe("while the database is away", () => {
     const { epoch } = await queue.hello(report);
     const answer = await queue.claim({ node: "forge", epoch }, { seq: 1, limit: 1 });
     expect(answer).toMatchObject({ jobs: [{ fence: 2 }] });
-    cable.mend();
+    cable.reconnect();
     const next = startAgentProcess(settings);
     await next.said("work that was done does not count: kept as evidence");
     expect(next.lines).toContainEqual(

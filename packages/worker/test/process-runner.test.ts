@@ -1,5 +1,14 @@
-import { execFileSync } from "node:child_process";
-import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { execFileSync, spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmdirSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { setImmediate } from "node:timers/promises";
@@ -7,21 +16,25 @@ import type { ClaimedJob } from "@loom/queue";
 import {
   CancelledError,
   createProcessRunner,
+  ownCode,
   type ProcessRunnerOptions,
   type Progress,
   ShutdownError,
 } from "@loom/worker";
+import type { AnyWorkflow } from "@loom/workflow";
 import { describe, expect, onTestFinished, test } from "vitest";
+import { enclose } from "../src/step-process/cgroup.ts";
 import { environmentOf, isAlive, membersOf } from "./process-table.ts";
 import { recordLog } from "./recorded-log.ts";
+import { moody } from "./workflows/moody.ts";
 import { unruly } from "./workflows/unruly.ts";
 
 const MODULE = new URL("workflows/unruly.ts", import.meta.url).href;
 
-function makeRunner(options: Partial<ProcessRunnerOptions> = {}) {
+function makeRunner(options: Partial<ProcessRunnerOptions> = {}, workflow: AnyWorkflow = unruly) {
   const runner = createProcessRunner({
-    modules: new Map([[unruly.name, { url: MODULE }]]),
-    env: { PATH: process.env.PATH },
+    code: ownCode(new Map([[unruly.name, { url: MODULE }]])),
+    env: { PATH: process.env.PATH, NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE },
     execArgv: ["--conditions=@loom/source"],
     killAfterMs: 1_000,
     ...options,
@@ -29,14 +42,14 @@ function makeRunner(options: Partial<ProcessRunnerOptions> = {}) {
   onTestFinished(() => runner.close());
   let id = 0;
   const start = (stepName: string, input: object = {}) => {
-    const step = unruly.steps.find(({ name }) => name === stepName);
+    const step = workflow.steps.find(({ name }) => name === stepName);
     if (!step) throw new Error(`there is no step ${stepName}`);
     id += 1;
     const job: ClaimedJob = {
       id,
       fence: 1,
       runId: "run-1",
-      workflow: unruly.name,
+      workflow: workflow.name,
       version: "v1",
       step: stepName,
       requires: [],
@@ -49,18 +62,18 @@ function makeRunner(options: Partial<ProcessRunnerOptions> = {}) {
     };
     const stop = new AbortController();
     const output: string[] = [];
-    const told: Progress[] = [];
+    const reported: Progress[] = [];
     const attempt = runner.start({
       job,
-      step,
       node: "forge",
       signal: stop.signal,
       write: (text) => void output.push(text),
       onStarted: () => {},
-      onProgress: (progress) => void told.push(progress),
+      onProgress: (progress) => void reported.push(progress),
+      onCheckpoint: async () => {},
       log: recordLog(),
     });
-    return { ...attempt, stop, told, text: () => output.join("") };
+    return { ...attempt, stop, reported, text: () => output.join("") };
   };
   return { start, runner };
 }
@@ -71,15 +84,24 @@ function makeFile() {
   onTestFinished(() => rmSync(folder, { recursive: true }));
   const file = path.join(folder, "started");
   const written = async (name = file) => {
-    await expect
-      .poll(() => existsSync(name) && readFileSync(name, "utf8"), { timeout: 10_000 })
-      .toMatch(/\d/);
+    await expect.poll(() => existsSync(name) && readFileSync(name, "utf8")).toMatch(/\d/);
     return readFileSync(name, "utf8").trim().split(/\s+/).map(Number);
   };
   return { file, folder, written };
 }
 
 describe("a step in a process", () => {
+  test("finds no files that an agent has left which was killed", async () => {
+    const { folder } = makeFile();
+    const filesFolder = path.join(folder, "files");
+    mkdirSync(path.join(filesFolder, "1-1-abc"), { recursive: true });
+    const { start } = makeRunner({ filesFolder });
+    // Another agent may have it until this one runs jobs.
+    expect(existsSync(filesFolder)).toBe(true);
+    await start("tell").outcome;
+    expect(existsSync(filesFolder)).toBe(false);
+  });
+
   test("is given its context, and the next one finds its process warm", async () => {
     const { start } = makeRunner();
     const first = await start("tell").outcome;
@@ -110,13 +132,34 @@ describe("a step in a process", () => {
     expect(warnings).toEqual([]);
   });
 
+  test("ends with its process when no other step comes within the idle time", async () => {
+    const { start } = makeRunner({ idleMs: 50 });
+    const pidOf = async () => Number(Object(await start("tell").outcome).result.pid);
+    const first = await pidOf();
+    await expect.poll(() => isAlive(first)).toBe(false);
+    expect(await pidOf()).not.toBe(first);
+  });
+
+  test.runIf(process.platform === "linux")(
+    "is ended before its agent when memory runs out, and so are its commands",
+    async () => {
+      const file = "/proc/self/oom_score_adj";
+      const raised = Math.min(1_000, Number(readFileSync(file, "utf8")) + 500);
+      const { start } = makeRunner();
+      expect(await start("read-file", { file }).outcome).toMatchObject({ result: `${raised}` });
+      expect(await start("command", { argv: ["cat", file] }).outcome).toMatchObject({
+        result: { stdout: `${raised}\n` },
+      });
+    },
+  );
+
   test("does not share its process with another step at a time", async () => {
     const { start } = makeRunner();
     const both = await Promise.all([start("tell").outcome, start("tell").outcome]);
     expect(both).toMatchObject([{ result: { runs: 1 } }, { result: { runs: 1 } }]);
   });
 
-  test("has all of its output in the log when it has ended, and tells its progress", async () => {
+  test("has all of its output in the log when it has ended, and reports its progress", async () => {
     const { start } = makeRunner();
     for (const name of ["cold", "warm"]) {
       const attempt = start("write", { text: name });
@@ -129,36 +172,79 @@ describe("a step in a process", () => {
       expect(lines).toContain("third");
       expect(attempt.text()).toMatch(/last, without an end of line$/);
       expect(attempt.text()).toMatch(/info progress 50% half way/);
-      // Told twice; once is enough.
+      // Reported twice; once is enough.
       expect(attempt.text().match(/progress/g)).toHaveLength(1);
-      expect(attempt.told).toEqual([{ fraction: 0.5, note: "half way" }]);
+      expect(attempt.reported).toEqual([{ fraction: 0.5, note: "half way" }]);
     }
   });
 
   test("finds its process as an earlier one found it", async () => {
     const { start } = makeRunner();
     const first = await start("change-process").outcome;
-    expect(first).toMatchObject({ result: [null, process.cwd()] });
+    expect(first).toMatchObject({ result: [null, process.cwd(), process.umask()] });
     expect(await start("change-process").outcome).toEqual(first);
   });
 
-  test("is not run with other code than the agent knows", async () => {
-    const { start } = makeRunner({
-      modules: new Map([[unruly.name, { url: MODULE, version: "000000000000" }]]),
+  test.for([
+    { what: "nothing", isKept: true },
+    { what: "a timer", isKept: false },
+    { what: "a server", isKept: false },
+    { what: "its umask", isKept: false },
+    { what: "its folder", isKept: false },
+    { what: "a variable", isKept: false },
+    { what: "no variable", isKept: false },
+    { what: "a listener", isKept: false },
+  ])("that leaves $what behind: its process is kept: $isKept", async ({ what, isKept }) => {
+    const { start } = makeRunner();
+    const first = await start("leave", { text: what }).outcome;
+    const second = await start("leave", { text: "nothing" }).outcome;
+    expect(second).toMatchObject({ outcome: "succeeded" });
+    expect(Object(second).result === Object(first).result).toBe(isKept);
+  });
+
+  test.for(["a late throw", "a late rejection", "late words"])(
+    "is not affected by an earlier step: %s",
+    async (text) => {
+      const { start } = makeRunner();
+      const first = await start("leave", { text }).outcome;
+      const second = start("pause");
+      // In the same process, while that comes to life.
+      expect(await second.outcome).toEqual(first);
+      expect(second.text()).not.toContain("late");
+      const third = await start("leave", { text: "nothing" }).outcome;
+      expect(third).toMatchObject({ outcome: "succeeded" });
+      expect(third).not.toEqual(first);
+    },
+  );
+
+  test("is not given a process whose import of the module failed", async () => {
+    const { folder } = makeFile();
+    const env = { PATH: process.env.PATH, MOOD_FILE: path.join(folder, "mood") };
+    const url = new URL("workflows/moody.ts", import.meta.url).href;
+    const { start } = makeRunner({ env, code: ownCode(new Map([[moody.name, { url }]])) }, moody);
+    expect(await start("work").outcome).toMatchObject({
+      outcome: "failed",
+      error: { message: "the module is not in the mood" },
     });
-    expect(await start("tell").outcome).toEqual({
-      outcome: "declined",
-      reason: expect.stringContaining("was changed after the agent started"),
-      // The same node would decline it the same way at once.
-      delayMs: 5_000,
+    expect(await start("work").outcome).toEqual({ outcome: "succeeded", result: "done" });
+  });
+
+  test("fails when its process cannot receive its order, and the process is not used again", async () => {
+    const { start } = makeRunner();
+    await start("tell").outcome;
+    const { outcome, ended } = start("tell", {
+      deep: JSON.parse("[".repeat(100_000) + "]".repeat(100_000)),
     });
+    expect(await outcome).toMatchObject({ outcome: "failed", error: { name: "RangeError" } });
+    await ended;
+    expect(await start("tell").outcome).toMatchObject({ result: { runs: 1 } });
   });
 
   test("is declined when its module is not known", async () => {
-    const { start } = makeRunner({ modules: new Map() });
+    const { start } = makeRunner({ code: ownCode(new Map()) });
     expect(await start("tell").outcome).toMatchObject({
       outcome: "declined",
-      reason: "forge has no module for workflow unruly",
+      reason: "CODE_UNAVAILABLE: this node has no module for workflow unruly",
     });
   });
 
@@ -201,14 +287,14 @@ describe("a step in a process", () => {
     expect(await start("tell").outcome).toMatchObject({ outcome: "succeeded" });
   });
 
-  test("sees why it is stopped, and what it makes of it counts", async () => {
+  test("receives the reason of its stop, and its result counts", async () => {
     const { start } = makeRunner();
     const { file, written } = makeFile();
     const attempt = start("finish-anyway", { file });
     const [pid = 0] = await written();
     attempt.stop.abort(new ShutdownError());
     expect(await attempt.outcome).toEqual({ outcome: "succeeded", result: { code: "SHUTDOWN" } });
-    // What it left behind is not known: its process runs nothing else.
+    // Its leftovers are unknown, so its process runs nothing else.
     expect(isAlive(pid)).toBe(false);
   });
 
@@ -235,12 +321,25 @@ describe("a step in a process", () => {
 describe("exec", () => {
   const sh = (script: string) => ["/bin/sh", "-c", script];
 
-  test("gives what the command wrote, which is in the log too", async () => {
+  test("returns the command's output, which is also in the log", async () => {
     const { start } = makeRunner();
     const attempt = start("command", { argv: sh("echo out; echo err >&2") });
     expect(await attempt.outcome).toMatchObject({ result: { stdout: "out\n", stderr: "err\n" } });
     expect(attempt.text()).toContain("out\n");
     expect(attempt.text()).toContain("err\n");
+  });
+
+  test("reports that a result lacks a part of the command's output", async () => {
+    const { start } = makeRunner();
+    // Its last 64 KiB begin inside of a character.
+    const argv = sh("echo out; yes 漢 | head -n 30000 | tr -d '\\n' >&2");
+    const attempt = start("command", { argv });
+    expect(await attempt.outcome).toMatchObject({
+      result: { stdout: "out\n", stderr: "漢".repeat(21_845), truncated: true },
+    });
+    expect(attempt.text()).toContain(
+      "the first 0 bytes of stdout and 24465 of stderr are left out",
+    );
   });
 
   test.for([
@@ -269,6 +368,35 @@ describe("exec", () => {
     expect(await start("command", { argv }).outcome).toMatchObject({ outcome: "failed", error });
   });
 
+  test.for([
+    { title: "it is not in PATH", argv: ["no-such-program"], says: "is it installed?" },
+    { title: "there is no such file", argv: ["/no/such/program"], says: "the file does not exist" },
+    {
+      title: "its folder is not there",
+      step: "command-elsewhere",
+      argv: ["true"],
+      says: "the folder /no/such/folder does not exist",
+    },
+    { title: "it is no program", argv: ["/etc"], says: "may not run it" },
+    { title: "it is given too much", argv: ["true", "x".repeat(200_000)], says: "(E2BIG)" },
+    {
+      title: "no file can be opened",
+      step: "command-without-files",
+      argv: ["true"],
+      says: "too many open files",
+    },
+  ])("says why a command cannot be started: $title", async ({ step = "command", argv, says }) => {
+    const { start } = makeRunner();
+    const outcome = await start(step, { argv, file: "/no/such/folder" }).outcome;
+    expect(outcome).toMatchObject({
+      outcome: "failed",
+      error: { code: "COMMAND_NOT_STARTED", message: expect.stringContaining(says) },
+    });
+    if (argv[0] !== "no-such-program") {
+      expect(JSON.stringify(outcome)).not.toContain("is it installed");
+    }
+  });
+
   test("leaves nothing of a command in the background", async () => {
     const { start } = makeRunner();
     const { file, written } = makeFile();
@@ -279,7 +407,7 @@ describe("exec", () => {
     expect(isAlive(pid)).toBe(false);
   });
 
-  // What a command does against being ended, and every process that it has started.
+  // Each command resists its end in another way, and names every process that it has started.
   test.for([
     { title: "is asked", script: "exec sleep 300" },
     { title: "ignores SIGTERM", script: "trap '' TERM; while :; do sleep 0.1; done" },
@@ -290,7 +418,7 @@ describe("exec", () => {
     },
     { title: "is stopped", script: "kill -STOP $$; sleep 300" },
   ])(
-    "ends a command that $title, with its group, before the outcome is told",
+    "ends a command that $title, with its group, before the outcome is given",
     async ({ script }) => {
       const { start } = makeRunner();
       const { file, written } = makeFile();
@@ -319,7 +447,7 @@ describe("exec", () => {
   });
 
   test.runIf(process.platform === "linux")(
-    "ends what a step started by other means, in a session of its own",
+    "ends a process in a session of its own that a step started by other means",
     async () => {
       const { start } = makeRunner();
       const { file, written } = makeFile();
@@ -334,7 +462,7 @@ describe("exec", () => {
           .filter((line) => line.endsWith(` sleep ${seconds}`))
           .map((line) => Number.parseInt(line, 10))
           .filter((pid) => /LOOM_ATTEMPT=1-1-/.test(environmentOf(pid)));
-      await expect.poll(daemons, { timeout: 10_000 }).toHaveLength(1);
+      await expect.poll(daemons).toHaveLength(1);
       attempt.stop.abort(new CancelledError());
       await attempt.outcome;
       expect(daemons()).toEqual([]);
@@ -342,8 +470,137 @@ describe("exec", () => {
   );
 });
 
+/** Whether this user can make control groups of version 2. */
+const mayEnclose = (() => {
+  const child = spawn("sleep", ["60"]);
+  const cgroup = child.pid === undefined ? undefined : enclose(child.pid);
+  child.kill("SIGKILL");
+  void cgroup?.end();
+  return cgroup !== undefined;
+})();
+
+// Nothing of it tells where it came from: no variable, no session, no parent.
+describe.runIf(process.platform === "linux").each([
+  { where: "in a control group", cgroups: true },
+  { where: "without a control group", cgroups: false },
+])("a process with a cleared environment, in a session of its own, $where", ({ cgroups }) => {
+  test
+    .runIf(mayEnclose || !cgroups)
+    .for(
+      ["setsid", "twice"].flatMap((how) =>
+        ["return", "exit", "crash", "wait"].map((end) => ({ how, end })),
+      ),
+    )(
+    "does not survive its step, nor keeps the step's process: $how, $end",
+    async ({ how, end: text }) => {
+      const { start } = makeRunner({ cgroups });
+      const { file, written } = makeFile();
+      const write = `echo $$ > ${file}.new; mv ${file}.new ${file}; exec sleep 300`;
+      const script = how === "setsid" ? write : `(setsid sh -c '${write}' &) &`;
+      const attempt = start("leave-cleared", { argv: ["/bin/sh", "-c", script], file, text });
+      const [pid = 0] = await written();
+      if (text === "wait") attempt.stop.abort(new CancelledError());
+      const outcome = await attempt.outcome;
+      expect(outcome.outcome).toBe(text === "return" ? "succeeded" : "failed");
+      expect(isAlive(pid)).toBe(false);
+    },
+  );
+});
+
+describe.runIf(process.platform === "linux")("without a control group", () => {
+  test("a step that leaves nothing keeps its process, also when its orphans have ended", async () => {
+    const { start } = makeRunner({ cgroups: false });
+    const argv = ["/bin/sh", "-c", "(setsid true &) & sleep 0.2"];
+    await start("command", { argv }).outcome;
+    await start("command", { argv }).outcome;
+    const reported = await start("tell").outcome;
+    const pid: unknown = expect.any(Number);
+    expect(reported).toMatchObject({ result: { runs: 1, pid } });
+    const { result } = reported as Extract<typeof reported, { outcome: "succeeded" }>;
+    const table = execFileSync("ps", ["-eo", "ppid=,stat="], { encoding: "utf8" });
+    const parents = table.split("\n").map((line) => Number.parseInt(line, 10));
+    expect(parents).not.toContain((result as { pid: number }).pid);
+  });
+
+  test("an orphan of the agent's other programs is reaped when it ends", async () => {
+    const { start } = makeRunner({ cgroups: false });
+    // This process is the parent of orphans since it started this step's process.
+    await start("tell").outcome;
+    const script = "sleep 0.2 > /dev/null 2>&1 & echo $!";
+    const pid = Number(execFileSync("/bin/sh", ["-c", script], { encoding: "utf8" }));
+    await expect.poll(() => existsSync(`/proc/${pid}`)).toBe(false);
+  });
+
+  test("a step's processes end when the agent is killed", async () => {
+    const { file, written } = makeFile();
+    const script = `echo $$ > ${file}.new; mv ${file}.new ${file}; exec sleep 300`;
+    const input = { argv: ["/bin/sh", "-c", script], file, text: "wait" };
+    const job = { id: 1, fence: 1, runId: "run-1", workflow: "unruly", step: "leave-cleared" };
+    const task = { job: { ...job, traceparent: null, input, results: {} }, node: "forge" };
+    const program = `
+      const { createProcessRunner } = await import("${new URL("../src/step-process/process-runner.ts", import.meta.url).href}");
+      const { ownCode } = await import("${new URL("../src/code/step-code.ts", import.meta.url).href}");
+      const code = ownCode(new Map([["unruly", { url: "${MODULE}" }]]));
+      const env = { PATH: process.env.PATH };
+      const runner = createProcessRunner({ code, env, cgroups: false });
+      const nothing = () => {};
+      runner.start({
+        ...${JSON.stringify(task)},
+        signal: new AbortController().signal,
+        write: nothing, onStarted: nothing, onProgress: nothing, onCheckpoint: async () => {},
+        log: { debug: nothing, info: nothing, warn: nothing, error: nothing },
+      });`;
+    const agent = spawn(
+      process.execPath,
+      ["--conditions=@loom/source", "--input-type=module", "-e", program],
+      { stdio: ["ignore", "inherit", "inherit"] },
+    );
+    const exited = once(agent, "exit");
+    const [pid = 0] = await written();
+    agent.kill("SIGKILL");
+    await exited;
+    await expect.poll(() => isAlive(pid)).toBe(false);
+  });
+
+  test("without node:ffi, a process whose ancestors are all alive ends with its step", async () => {
+    const execArgv = ["--conditions=@loom/source", "--no-experimental-ffi"];
+    const { start } = makeRunner({ cgroups: false, execArgv });
+    const { file, written } = makeFile();
+    const argv = ["env", "-i", "setsid", "sh", "-c", `echo $$ > ${file}; exec sleep 300`];
+    const attempt = start("leave-daemon", {
+      argv: ["sh", "-c", `${argv.slice(0, 3).join(" ")} sh -c '${argv.at(-1)}' & wait`],
+    });
+    const [pid = 0] = await written();
+    attempt.stop.abort(new CancelledError());
+    await attempt.outcome;
+    expect(isAlive(pid)).toBe(false);
+  });
+});
+
+test.runIf(mayEnclose)(
+  "the next agent ends processes that a killed one has left in its control groups",
+  async () => {
+    const daemon = spawn("sleep", ["300"], { detached: true, stdio: "ignore" });
+    const exited = once(daemon, "exit");
+    const folder = enclose(daemon.pid ?? 0)?.folder ?? "";
+    const { pid: ended } = spawnSync("true");
+    const left = folder.replace(`-${process.pid}-`, `-${ended}-`);
+    mkdirSync(left);
+    writeFileSync(path.join(left, "cgroup.procs"), String(daemon.pid));
+    rmdirSync(folder);
+    // The next agent's first step.
+    const program = `
+      const { enclose } = await import("${new URL("../src/step-process/cgroup.ts", import.meta.url).href}");
+      const { spawn } = await import("node:child_process");
+      await enclose(spawn("sleep", ["300"]).pid).end();`;
+    spawnSync(process.execPath, ["--input-type=module", "-e", program]);
+    expect(await exited).toEqual([null, "SIGKILL"]);
+    await expect.poll(() => existsSync(left)).toBe(false);
+  },
+);
+
 describe("secrets", () => {
-  test("are not in the log, not even in parts, and not in the error", async () => {
+  test("appear neither in the log, not even in parts, nor in the error", async () => {
     const API_TOKEN = "s3cr3t-value-of-this-test";
     const { start } = makeRunner({ env: { PATH: process.env.PATH, API_TOKEN } });
     const attempt = start("leak", { text: "x".repeat(2_990) });

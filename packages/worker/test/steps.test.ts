@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import type { Queue } from "@loom/queue";
 import { planRun } from "@loom/scheduler";
-import { createProcessRunner } from "@loom/worker";
+import { createProcessRunner, ownCode } from "@loom/worker";
 import { describe, expect, onTestFinished } from "vitest";
 import { jobOf, over, recordedIn, test } from "./fixtures.ts";
 import { membersOf } from "./process-table.ts";
@@ -16,8 +16,8 @@ const inProcesses = () => ({
   node: { name: "forge", capabilities: [] },
   workflows: [unruly],
   runner: createProcessRunner({
-    modules: new Map([[unruly.name, { url: MODULE }]]),
-    env: { PATH: process.env.PATH },
+    code: ownCode(new Map([[unruly.name, { url: MODULE }]])),
+    env: { PATH: process.env.PATH, NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE },
     execArgv: ["--conditions=@loom/source"],
     killAfterMs: 1_000,
   }),
@@ -36,7 +36,7 @@ async function beginStep(
 }
 
 describe("a job that is cancelled", () => {
-  test("is cancelled when nothing of its command is left, and not before", async ({
+  test("is cancelled only when its command has ended completely", async ({
     queue,
     startWorker,
   }) => {
@@ -46,9 +46,7 @@ describe("a job that is cancelled", () => {
     const script = `trap 'echo not yet' TERM; echo $$ > ${file}; while :; do sleep 0.05; done`;
     startWorker(inProcesses());
     const runId = await beginStep(queue, "command", { argv: ["/bin/sh", "-c", script] });
-    await expect
-      .poll(() => existsSync(file) && readFileSync(file, "utf8"), { timeout: 10_000 })
-      .toMatch(/\d/);
+    await expect.poll(() => existsSync(file) && readFileSync(file, "utf8")).toMatch(/\d/);
     const group = Number(readFileSync(file, "utf8"));
     expect(membersOf(group)).not.toEqual([]);
 
@@ -67,13 +65,16 @@ describe("a job that is cancelled", () => {
       status: "cancelled",
       jobs: [{ state: "cancelled", error: { code: "CANCELLED" } }],
     });
-    // What it said last is in its log.
+    // Its last output is in its log.
     expect(await recordedIn(queue, runId)).toContain("not yet");
   });
 });
 
 describe("a job that writes more than is kept", () => {
-  test("has beginning and end of it in its log when it is over", async ({ queue, startWorker }) => {
+  test("has the beginning and the end of its output in the log when it has ended", async ({
+    queue,
+    startWorker,
+  }) => {
     startWorker(inProcesses());
     const runId = await beginStep(queue, "flood");
     expect(await over(queue, runId)).toMatchObject({ status: "succeeded" });

@@ -1,10 +1,11 @@
-import { createQueue, type Queue, QueueAccessError } from "@loom/queue";
+import { createQueue, QueueAccessError } from "@loom/queue";
 import { connect } from "@loom/queue/testing";
 import { LeaseLostError, ShutdownError } from "@loom/worker";
 import { describe, expect } from "vitest";
 import {
   begin,
   deferred,
+  inParts,
   jobOf,
   oneStep,
   over,
@@ -53,14 +54,14 @@ describe("run", () => {
     expect([...signals.keys()]).toEqual([quick, slow]);
   });
 
-  test("gives back what a claim brings after the stop", async ({ queue, startWorker }) => {
+  test("gives back jobs that a claim brings after the stop", async ({ queue, startWorker }) => {
     let runs = 0;
     const workflow = oneStep(async () => {
       runs += 1;
     });
     const claimed = deferred();
     const answered = deferred();
-    const slow: Queue = {
+    const slow = inParts({
       ...queue,
       async claim(session, options) {
         const answer = await queue.claim(session, options);
@@ -68,7 +69,7 @@ describe("run", () => {
         await answered.promise;
         return answer;
       },
-    };
+    });
     const runId = await begin(queue, workflow);
     const { done, stop } = startWorker({ workflows: [workflow], queue: slow });
     await claimed.promise;
@@ -103,7 +104,11 @@ describe("run", () => {
     expect(await jobOf(queue, runId)).toMatchObject({ state: "succeeded" });
   });
 
-  test("aborts at once what is lost while it stops", async ({ queue, database, startWorker }) => {
+  test("aborts a step at once whose job is lost while it stops", async ({
+    queue,
+    database,
+    startWorker,
+  }) => {
     const started = deferred<AbortSignal>();
     const workflow = oneStep(async ({ signal }) => {
       started.resolve(signal);
@@ -121,7 +126,7 @@ describe("run", () => {
     await database.sql`update public.loom_node_sessions set dead = true`;
     await done;
     expect(signal.reason).toBeInstanceOf(LeaseLostError);
-    expect(recorded.settled).toEqual([]);
+    await expect.poll(() => recorded.settled).toEqual([]);
   });
 
   test("does nothing when it is stopped before it starts", async ({ queue, makeWorker }) => {
@@ -130,7 +135,7 @@ describe("run", () => {
     expect(await queue.listNodes()).toEqual([]);
   });
 
-  test("ends with what the database refuses", async ({ database, startWorker }) => {
+  test("ends with the database's refusal", async ({ database, startWorker }) => {
     const refused = createQueue({ client: connect(database, database.anonKey) });
     const { done } = startWorker({ workflows: [], queue: refused });
     await expect(done).rejects.toThrow(QueueAccessError);
@@ -145,10 +150,10 @@ describe("run", () => {
     });
     const refused = new QueueAccessError("loom_heartbeat", "expired");
     let isRefused = false;
-    const expiring: Queue = {
+    const expiring = inParts({
       ...queue,
       heartbeat: (session) => (isRefused ? Promise.reject(refused) : queue.heartbeat(session)),
-    };
+    });
     const { done, lines } = startWorker({
       workflows: [workflow],
       queue: expiring,
@@ -195,20 +200,20 @@ describe("run", () => {
       running -= 1;
     });
     let heartbeats = 0;
-    const counting: Queue = {
+    const counting = inParts({
       ...queue,
       heartbeat: (session) => {
         heartbeats += 1;
         return queue.heartbeat(session);
       },
-    };
+    });
     const { worker } = startWorker({ workflows: [workflow], queue: counting, concurrency: 1 });
     const lost = await begin(queue, workflow);
     await expect.poll(() => started.length).toBe(1);
     await begin(queue, workflow);
     await database.sql`update public.loom_node_sessions set dead = true`;
     await expect.poll(() => queue.listNodes()).toMatchObject([{ epoch: 2, running: 0 }]);
-    worker.ring();
+    worker.wake();
     const before = heartbeats;
     await expect.poll(() => heartbeats).toBeGreaterThan(before + 5);
     expect(started).toEqual([1]);
@@ -217,30 +222,30 @@ describe("run", () => {
     expect(new Set(started)).toEqual(new Set([1]));
   });
 
-  test("looks for offers when it is rung, and when a slot frees", async ({
+  test("claims offers when it is woken and when a slot becomes free", async ({
     queue,
     startWorker,
   }) => {
     const workflow = oneStep(async () => {});
     const claimed = deferred();
-    const watched: Queue = {
+    const watched = inParts({
       ...queue,
       async claim(session, options) {
         const answer = await queue.claim(session, options);
         claimed.resolve();
         return answer;
       },
-    };
+    });
     const { worker } = startWorker({ workflows: [workflow], queue: watched, pollMs: 600_000 });
     await claimed.promise;
     const first = await begin(queue, workflow);
     const second = await begin(queue, workflow);
-    worker.ring();
+    worker.wake();
     expect(await over(queue, first)).toMatchObject({ status: "succeeded" });
     expect(await over(queue, second)).toMatchObject({ status: "succeeded" });
   });
 
-  test("looks for offers unasked", async ({ queue, startWorker }) => {
+  test("polls for offers without being woken", async ({ queue, startWorker }) => {
     const workflow = oneStep(async () => {});
     startWorker({ workflows: [workflow], pollMs: 50 });
     await expect.poll(() => queue.listNodes()).toHaveLength(1);

@@ -23,7 +23,7 @@ describe("tick", () => {
     const settled: string[] = [];
     const { worker } = makeWorker({
       workflows: [deploy],
-      onSettled: () => void settled.push("rung"),
+      onSettled: () => void settled.push("woken"),
     });
 
     const { runId } = await queue.startRun({ ...planRun(deploy), input: { ref: "main" } });
@@ -54,12 +54,15 @@ describe("tick", () => {
     expect(await jobOf(queue, runId)).toMatchObject({ state: "succeeded", result: "placed" });
   });
 
-  test("tells the queue what the node offers, its workflows too", async ({ queue, makeWorker }) => {
+  test("reports the node's capabilities and its workflows to the queue", async ({
+    queue,
+    makeWorker,
+  }) => {
     const workflow = oneStep(async () => {});
     const { worker } = makeWorker({
       workflows: [workflow],
       concurrency: 3,
-      node: { name: "forge", capabilities: ["docker"], agentVersion: "1.2.3", doorbellPort: 4_555 },
+      node: { name: "forge", capabilities: ["docker"], agentVersion: "1.2.3", wakePort: 4_555 },
     });
     await worker.tick();
     expect(await queue.listNodes()).toMatchObject([
@@ -69,12 +72,15 @@ describe("tick", () => {
         slots: 3,
         online: true,
         agentVersion: "1.2.3",
-        doorbellPort: 4_555,
+        wakePort: 4_555,
       },
     ]);
   });
 
-  test("tries again what failed, and keeps what succeeded", async ({ queue, makeWorker }) => {
+  test("repeats a failed step, and keeps the results of the others", async ({
+    queue,
+    makeWorker,
+  }) => {
     const workflow = oneStep(
       async ({ attempt }) => {
         if (attempt < 3) throw new Error(`attempt ${attempt} failed`);
@@ -116,7 +122,10 @@ describe("tick", () => {
     });
   });
 
-  test("does not try again what the author calls final", async ({ queue, makeWorker }) => {
+  test("does not repeat a step whose error the author calls final", async ({
+    queue,
+    makeWorker,
+  }) => {
     const workflow = oneStep(
       async () => {
         throw new NonRetryableError("no such image");
@@ -131,10 +140,12 @@ describe("tick", () => {
 
   test.for([
     { after: "1h", dueMs: 3_600_000 },
-    // Regression: ten digits of milliseconds were refused, and the job hung until its deadline.
-    { after: "30d", dueMs: 999_999_999 },
+    // Regression: ten digits of milliseconds were refused, and the job hung until its deadline; then
+    // it was tried again after 11.57 days.
+    { after: "30d", dueMs: 2_592_000_000 },
+    { after: "365d", dueMs: 31_536_000_000 },
   ] as const)(
-    "tries again when the author wants it: after $after",
+    "repeats a step when the author asks for it: after $after",
     async ({ after, dueMs }, { queue, makeWorker }) => {
       const workflow = oneStep(
         async () => {
@@ -152,7 +163,7 @@ describe("tick", () => {
     },
   );
 
-  test("fails a step that outlives its timeout", async ({ queue, makeWorker }) => {
+  test("fails a step that exceeds its timeout", async ({ queue, makeWorker }) => {
     const workflow = oneStep(
       ({ signal }) =>
         new Promise((_, reject) => {
@@ -170,7 +181,11 @@ describe("tick", () => {
   });
 
   test.for([
-    { title: "no JSON", result: () => ({ total: 1n }), message: "cannot be written as JSON" },
+    {
+      title: "no JSON",
+      result: () => ({ total: 1n }),
+      message: "the result's total cannot be kept",
+    },
     { title: "more than 1 MiB", result: () => "x".repeat(2_000_000), message: "2000002 bytes" },
   ])(
     "fails a step that returns $title, and says so",
@@ -188,7 +203,7 @@ describe("tick", () => {
   );
 
   // Regression: an error over 64 KiB was reported as a result that is too large.
-  test("keeps what matters of an error that is too large", async ({ queue, makeWorker }) => {
+  test("keeps the essential parts of an error that is too large", async ({ queue, makeWorker }) => {
     const text = "漢".repeat(100_000);
     const workflow = oneStep(async () => {
       throw new Error(text, { cause: new Error(text, { cause: new Error(text) }) });

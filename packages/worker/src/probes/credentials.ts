@@ -1,8 +1,8 @@
 import { access, constants } from "node:fs/promises";
+import { toValue } from "./capabilities.ts";
 import type { Probe } from "./probe.ts";
-import { toValue } from "./to-value.ts";
 
-/** What it takes to act as somebody: variables that are set, and files that can be read. */
+/** Variables that must be set and files that must be readable for a machine to have some credentials. */
 export interface Credentials {
   /** `returnpro` makes `has-returnpro-creds`. */
   name: string;
@@ -10,17 +10,14 @@ export interface Credentials {
   needs: readonly string[];
 }
 
-/**
- * Credentials that this machine has: `has-<name>-creds` when all that it takes is there. Values
- * are neither kept nor told.
- */
+/** Credentials that this machine has, as `has-<name>-creds`. Their values are neither kept nor reported. */
 export const credentials = (
   { name, needs }: Credentials,
   variables: Readonly<Record<string, string | undefined>>,
 ): Probe => ({
   name: `credentials ${name}`,
   everyMs: 60_000,
-  async look() {
+  async run() {
     const isThere = await Promise.all(
       needs.map((need) => (need.startsWith("/") ? isReadable(need) : !!variables[need]?.trim())),
     );
@@ -41,9 +38,9 @@ const isReadable = (file: string): Promise<boolean> =>
   );
 
 /**
- * Reads which credentials to look for: `returnpro=RETURNPRO_USER+RETURNPRO_PASSWORD,nas=/etc/nas.cred`.
+ * Reads which credentials to probe: `returnpro=RETURNPRO_USER+RETURNPRO_PASSWORD,nas=/etc/nas.cred`.
  *
- * @returns undefined when the text says something else.
+ * @returns undefined when the text is invalid.
  */
 export function parseCredentials(text: string): Credentials[] | undefined {
   const entries = text
@@ -53,8 +50,8 @@ export function parseCredentials(text: string): Credentials[] | undefined {
   const read = entries.map((entry) => {
     const [, name, needs] = /^([a-z0-9][a-z0-9._-]{0,60})=(.+)$/.exec(entry) ?? [];
     const list = (needs ?? "").split("+").map((need) => need.trim());
-    const isRight = list.every((need) => /^(\/.+|[A-Za-z_][A-Za-z0-9_]*)$/.test(need));
-    return name && isRight ? { name, needs: list } : undefined;
+    const isValid = list.every((need) => /^(\/.+|[A-Za-z_][A-Za-z0-9_]*)$/.test(need));
+    return name && isValid ? { name, needs: list } : undefined;
   });
   return read.every((entry) => entry !== undefined) ? read : undefined;
 }

@@ -3,17 +3,14 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { describe, expect, onTestFinished, test, vi } from "vitest";
 import { recordLog } from "../../test/recorded-log.ts";
-import { binary } from "./binaries.ts";
-import { afterSilence, createProber } from "./create-prober.ts";
+import { binary } from "./binary.ts";
+import { describeNode } from "./capabilities.ts";
 import { credentials, parseCredentials } from "./credentials.ts";
-import { disk } from "./disk.ts";
-import { docker } from "./docker.ts";
-import { nvidia } from "./nvidia.ts";
-import type { Finding, Probe } from "./probe.ts";
-import { runProbe } from "./run-probe.ts";
-import { parseOsRelease, system } from "./system.ts";
+import { createProbeRunner, type Probe, type Probed, runProbe } from "./probe.ts";
+import { createProber, withoutFlapping } from "./prober.ts";
+import { docker, nvidia } from "./programs.ts";
+import { disk, parseOsRelease, system } from "./system.ts";
 import { tailscale } from "./tailscale.ts";
-import { toOffer } from "./to-offer.ts";
 
 /** A folder with these programs, which is all there is in PATH. */
 async function pathOf(programs: Record<string, string>): Promise<string> {
@@ -36,12 +33,12 @@ const isAlive = async (pid: number): Promise<boolean> => {
 };
 
 /** A probe that finds one thing after the other, and then the last one for ever. */
-const scripted = (findings: readonly Finding[], everyMs = 1): Probe => {
+const scripted = (findings: readonly Probed[], everyMs = 1): Probe => {
   let turn = 0;
   return {
     name: "scripted",
     everyMs,
-    look: async () => {
+    run: async () => {
       const finding = findings[Math.min(turn, findings.length - 1)];
       turn += 1;
       if (!finding) throw new Error("nothing to find");
@@ -51,7 +48,7 @@ const scripted = (findings: readonly Finding[], everyMs = 1): Probe => {
 };
 
 describe("nvidia", () => {
-  test("tells count, models, memory and driver", async () => {
+  test("reports count, models, memory and driver", async () => {
     await pathOf({
       "nvidia-smi": `[ "$1" = "--query-gpu=name,memory.total,driver_version" ] || exit 9
 echo "NVIDIA GeForce RTX 4090, 24564, 550.54.14"
@@ -71,14 +68,14 @@ echo "NVIDIA A100-SXM4-40GB, 40960, 550.54.14"`,
     });
   });
 
-  test("is absent without the program, and where that lists nothing", async () => {
+  test("is absent when the program is missing or lists nothing", async () => {
     await pathOf({});
     expect(await runProbe(nvidia)).toMatchObject({ result: "absent", capabilities: [] });
     await pathOf({ "nvidia-smi": "exit 0" });
     expect(await runProbe(nvidia)).toMatchObject({ result: "absent" });
   });
 
-  test("has failed when the driver does not answer, with what was said", async () => {
+  test("fails with the driver's message when the driver does not answer", async () => {
     await pathOf({ "nvidia-smi": "echo 'NVIDIA-SMI has failed: no driver'; exit 9" });
     expect(await runProbe(nvidia)).toMatchObject({
       result: "failed",
@@ -87,7 +84,7 @@ echo "NVIDIA A100-SXM4-40GB, 40960, 550.54.14"`,
     });
   });
 
-  test("is given up when it hangs, and leaves no process behind", async () => {
+  test("ends when it hangs, and leaves no process", async () => {
     const folder = await pathOf({
       "nvidia-smi": `/bin/sleep 600 &
 echo $! > "$(/usr/bin/dirname "$0")/pid"
@@ -102,8 +99,68 @@ wait`,
   });
 });
 
+describe("a program that hangs", () => {
+  /** Signals that change nothing, as for a process in uninterruptible sleep; its pids, which end with the test. */
+  async function hanging() {
+    const folder = await pathOf({
+      "nvidia-smi": `echo $$ >> "$(/usr/bin/dirname "$0")/pids"
+exec /bin/sleep 600`,
+    });
+    const kill = process.kill.bind(process);
+    const spy = vi.spyOn(process, "kill").mockReturnValue(true);
+    const pids = async () =>
+      (await readFile(path.join(folder, "pids"), "utf8")).trim().split("\n").map(Number);
+    onTestFinished(async () => {
+      spy.mockRestore();
+      for (const pid of await pids()) if (await isAlive(pid)) kill(pid, "SIGKILL");
+    });
+    return { pids, endOne: (pid: number) => kill(pid, "SIGKILL") };
+  }
+
+  test("starts again only after an earlier process that could not be killed has ended", async () => {
+    const { pids, endOne } = await hanging();
+    const run = createProbeRunner(nvidia, { timeoutMs: 200 });
+    expect(await run()).toMatchObject({ result: "timeout", evidence: "no answer within 200 ms" });
+    for (let again = 0; again < 3; again += 1) {
+      expect(await run()).toMatchObject({
+        result: "timeout",
+        evidence: expect.stringMatching(/^the run of \S+Z hangs and could not be ended/),
+      });
+    }
+    const [pid = 0, ...others] = await pids();
+    expect(others).toEqual([]);
+    endOne(pid);
+    await expect.poll(async () => (await run()).evidence).toBe("no answer within 200 ms");
+    expect(await pids()).toHaveLength(2);
+  });
+
+  test("ends no other process when it may not be killed", async () => {
+    const { pids } = await hanging();
+    vi.mocked(process.kill).mockImplementation(() => {
+      throw Object.assign(new Error("kill EPERM"), { code: "EPERM" });
+    });
+    expect(await runProbe(nvidia, { timeoutMs: 200 })).toMatchObject({ result: "timeout" });
+    expect(await pids()).toHaveLength(1);
+  });
+
+  test("ends although a process that it left holds its output open", async () => {
+    const folder = await pathOf({
+      docker: `/usr/bin/setsid /bin/sleep 600 &
+echo $! > "$(/usr/bin/dirname "$0")/pid"
+echo 27.0.1`,
+    });
+    const report = await runProbe(docker, { timeoutMs: 10_000 });
+    process.kill(Number(await readFile(path.join(folder, "pid"), "utf8")), "SIGKILL");
+    expect(report).toMatchObject({
+      result: "ok",
+      capabilities: ["docker", "docker-version=27.0.1"],
+    });
+    expect(report.tookMs).toBeLessThan(5_000);
+  });
+});
+
 describe("docker", () => {
-  test("tells the daemon's version", async () => {
+  test("reports the daemon's version", async () => {
     await pathOf({ docker: "echo 27.0.1" });
     expect(await runProbe(docker)).toMatchObject({
       result: "ok",
@@ -111,7 +168,7 @@ describe("docker", () => {
     });
   });
 
-  test("has failed where there is a client and no daemon", async () => {
+  test("fails when there is a client but no daemon", async () => {
     await pathOf({ docker: "echo 'Cannot connect to the Docker daemon' >&2; exit 1" });
     expect(await runProbe(docker)).toMatchObject({
       result: "failed",
@@ -121,7 +178,7 @@ describe("docker", () => {
 });
 
 describe("other probes", () => {
-  test("tell Node and the distribution", async () => {
+  test("report Node and the distribution", async () => {
     const { capabilities } = await runProbe(system);
     expect(capabilities).toContain(`node-version=${process.versions.node}`);
     expect(parseOsRelease(`NAME="Pop!_OS"\nID=pop\nVERSION_ID='22.04'\n# no\n`)).toEqual({
@@ -131,14 +188,14 @@ describe("other probes", () => {
     });
   });
 
-  test("tell free space as a power of two, and fail where there is no folder", async () => {
+  test("report free space as a power of two, and fail without the folder", async () => {
     const [capability] = (await runProbe(disk("/"))).capabilities;
     const gigabytes = Number(capability?.replace("disk-free-gb=", ""));
     expect(gigabytes === 0 || Number.isInteger(Math.log2(gigabytes))).toBe(true);
     expect(await runProbe(disk("/nowhere"))).toMatchObject({ result: "failed" });
   });
 
-  test("tell the tailnet's tags, and what is wrong with it", async () => {
+  test("report the tailnet's tags and its problems", async () => {
     const probe = tailscale(async () => ({ fqdn: "forge.a.ts.net", tags: ["tag:loom-agent"] }));
     expect(await runProbe(probe)).toMatchObject({
       result: "ok",
@@ -162,7 +219,7 @@ describe("other probes", () => {
     expect(await runProbe(binary("sox", folder))).toMatchObject({ result: "absent" });
   });
 
-  test("find credentials when all of them are there, and tell no value", async () => {
+  test("find credentials when all variables are set, and report no value", async () => {
     const folder = await pathOf({});
     const file = path.join(folder, "key");
     await writeFile(file, "s3cret");
@@ -196,7 +253,7 @@ describe("other probes", () => {
 });
 
 describe("createProber", () => {
-  const ok = (capability: string): Finding => ({
+  const ok = (capability: string): Probed => ({
     result: "ok",
     capabilities: [capability],
     evidence: capability,
@@ -216,7 +273,7 @@ describe("createProber", () => {
     return { prober, seen };
   }
 
-  test("tells what has changed, and only that", async () => {
+  test("reports changes only", async () => {
     const { seen } = start([
       scripted([ok("docker"), ok("docker"), { result: "absent", evidence: "gone" }, ok("back")]),
     ]);
@@ -224,8 +281,8 @@ describe("createProber", () => {
     expect(seen).toEqual([["docker"], [], ["back"]]);
   });
 
-  test("lets one that hangs hold up none of the others", async () => {
-    const hanging: Probe = { name: "hanging", everyMs: 60_000, look: () => new Promise(() => {}) };
+  test("runs the other probes while one hangs", async () => {
+    const hanging: Probe = { name: "hanging", everyMs: 60_000, run: () => new Promise(() => {}) };
     const { prober } = start([hanging, scripted([ok("docker")], 60_000)]);
     const startedAt = performance.now();
     await prober.firstRound(50);
@@ -235,32 +292,49 @@ describe("createProber", () => {
     expect(prober.reports()).toMatchObject([{ name: "hanging", result: "timeout" }, {}]);
   });
 
-  test("looks again when it is told to", async () => {
+  test("starts a hanging probe only once", async () => {
+    let looks = 0;
+    const hanging: Probe = {
+      name: "hanging",
+      everyMs: 1,
+      run: () => {
+        looks += 1;
+        return new Promise(() => {});
+      },
+    };
+    const { prober } = start([hanging]);
+    await expect
+      .poll(() => prober.reports()[0]?.evidence)
+      .toMatch(/^the run of \S+Z hangs and could not be ended/);
+    expect(looks).toBe(1);
+  });
+
+  test("probes again on request", async () => {
     const { prober, seen } = start([scripted([ok("a"), ok("b")], 3_600_000)]);
     await prober.firstRound(5_000);
-    prober.lookAgain();
+    prober.runAll();
     await expect.poll(() => seen).toEqual([["a"], ["b"]]);
   });
 });
 
-describe("afterSilence", () => {
+describe("withoutFlapping", () => {
   const base = { name: "gpu", evidence: "", at: new Date(0), tookMs: 1, everyMs: 1 };
   const good = { ...base, result: "ok" as const, capabilities: ["has-gpu"] };
   const late = { ...base, result: "timeout" as const, capabilities: [] };
 
-  test("forgives one silence, and no failure", () => {
-    const first = afterSilence(good, late);
+  test("keeps a capability after one timeout, and drops it after a failure", () => {
+    const first = withoutFlapping(good, late);
     expect(first.capabilities).toEqual(["has-gpu"]);
-    expect(afterSilence(first, late).capabilities).toEqual([]);
-    expect(afterSilence(undefined, late).capabilities).toEqual([]);
-    expect(afterSilence(good, { ...late, result: "failed" }).capabilities).toEqual([]);
+    expect(withoutFlapping(first, late).capabilities).toEqual([]);
+    expect(withoutFlapping(undefined, late).capabilities).toEqual([]);
+    expect(withoutFlapping(good, { ...late, result: "failed" }).capabilities).toEqual([]);
   });
 });
 
-describe("toOffer", () => {
+describe("describeNode", () => {
   test("keeps the source of each capability", async () => {
     await pathOf({});
-    const { capabilities, facts } = toOffer({
+    const { capabilities, facts } = describeNode({
       machine: { capabilities: ["os=linux"], facts: { cpus: 8 } },
       declared: ["has-gpu", "docker"],
       reports: [

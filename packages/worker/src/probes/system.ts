@@ -1,15 +1,15 @@
-import { readFile } from "node:fs/promises";
+import { readFile, statfs } from "node:fs/promises";
+import { toValue } from "./capabilities.ts";
 import type { Probe } from "./probe.ts";
-import { toValue } from "./to-value.ts";
 
-// https://www.freedesktop.org/software/systemd/man/latest/os-release.html: the first that exists.
+// The first that exists counts: https://www.freedesktop.org/software/systemd/man/latest/os-release.html
 const FILES = ["/etc/os-release", "/usr/lib/os-release"];
 
-/** What the machine runs: `node-version`, and on Linux `distro` and `distro-version`. */
+/** The machine's software: `node-version`, and on Linux `distro` and `distro-version`. */
 export const system: Probe = {
   name: "system",
   everyMs: 3_600_000,
-  async look() {
+  async run() {
     const node = process.versions.node;
     const release = parseOsRelease(await readFirst(FILES));
     return {
@@ -43,3 +43,22 @@ export const parseOsRelease = (text: string): Readonly<Record<string, string>> =
       value,
     ]),
   );
+
+/**
+ * Free space on the folder's file system: `disk-free-gb`, rounded down to a power of two. The exact
+ * number would change every minute, and jobs would be placed again each time.
+ */
+export const disk = (folder: string): Probe => ({
+  name: "disk",
+  everyMs: 60_000,
+  async run() {
+    const { bavail, bsize } = await statfs(folder);
+    const gigabytes = (bavail * bsize) / 2 ** 30;
+    const rounded = gigabytes < 1 ? 0 : 2 ** Math.floor(Math.log2(gigabytes));
+    return {
+      result: "ok",
+      capabilities: [`disk-free-gb=${rounded}`],
+      evidence: `${rounded} GiB or more free at ${folder}`,
+    };
+  },
+});

@@ -1,5 +1,5 @@
+import { toValue } from "./capabilities.ts";
 import type { Probe } from "./probe.ts";
-import { toValue } from "./to-value.ts";
 
 /**
  * The machine's place in the tailnet: `tailscale`, and its tags as `tailscale-tag=…`.
@@ -11,7 +11,7 @@ export const tailscale = (
 ): Probe => ({
   name: "tailscale",
   everyMs: 60_000,
-  async look(signal) {
+  async run(signal) {
     const { fqdn, tags } = await self({ signal });
     return {
       result: "ok",

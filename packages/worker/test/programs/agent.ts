@@ -1,12 +1,16 @@
 // An agent called forge as a process of its own: `node agent.ts <JSON of AgentSettings>`. Its log is
 // one line of JSON each on standard output.
+import { pathToFileURL } from "node:url";
+import { digestOf } from "@loom/code";
 import { createQueue } from "@loom/queue";
 import {
   createProcessRunner,
   createWorker,
+  findWorkflowFiles,
   type Log,
-  loadWorkflows,
   openJournal,
+  ownCode,
+  readWorkflows,
 } from "@loom/worker";
 import { createClient } from "@supabase/supabase-js";
 
@@ -37,14 +41,28 @@ const log: Log & ReturnType<Log["child"]> = {
 const client = createClient(settings.url, settings.key, {
   auth: { persistSession: false, autoRefreshToken: false },
 });
-const { workflows, modules } = await loadWorkflows(`${import.meta.dirname}/../workflows`);
+const { PATH, NODE_COMPILE_CACHE } = process.env;
+const env = { PATH, NODE_COMPILE_CACHE };
+const { workflows, modules } = await readWorkflows({
+  modules: await findWorkflowFiles(`${import.meta.dirname}/../workflows`),
+  // The files as they are: what is tested here is the agent, and not how code becomes a bundle.
+  code: {
+    async bundle(file) {
+      const digest = digestOf(file);
+      return { digest, url: pathToFileURL(file).href, externals: [], inputs: [file] };
+    },
+    toAuthor: async (text) => text,
+  },
+  env,
+  log,
+});
 const stop = new AbortController();
 process.once("SIGTERM", () => stop.abort());
 const worker = createWorker({
   node: { name: "forge", capabilities: [] },
   queue: createQueue({ client, ...(settings.timeoutMs && { timeoutMs: settings.timeoutMs }) }),
   workflows,
-  runner: createProcessRunner({ modules, env: { PATH: process.env.PATH } }),
+  runner: createProcessRunner({ code: ownCode(modules), env }),
   journal: await openJournal(settings.journal, { log }),
   log,
   leaseMs: settings.leaseMs,

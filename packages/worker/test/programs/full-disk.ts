@@ -13,6 +13,7 @@ const log: Log & ReturnType<Log["child"]> = {
 };
 const folder = process.argv[2] ?? "";
 const entry = (id: number): JournalEntry => ({
+  database: "one",
   node: "forge",
   workflow: "deploy",
   step: "build",

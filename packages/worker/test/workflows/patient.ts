@@ -19,6 +19,17 @@ export const patient = defineWorkflow({ name: "patient", input }).step(
   },
 );
 
+/** Does not care whether it is asked to stop. */
+export const stubborn = defineWorkflow({ name: "stubborn", input }).step(
+  "work",
+  { host: "forge" },
+  async ({ input: { folder } }) => {
+    writeFileSync(path.join(folder, "started"), String(process.pid));
+    while (!existsSync(path.join(folder, "go"))) await sleep(5);
+    return { pid: process.pid };
+  },
+);
+
 export const busy = defineWorkflow({ name: "busy", input: z.object({ ms: z.number() }) }).step(
   "spin",
   { host: "forge" },

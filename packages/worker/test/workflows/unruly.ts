@@ -1,7 +1,8 @@
 // Steps that do what steps must not do, for tests of what becomes of them.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { closeSync, writeFileSync } from "node:fs";
+import { closeSync, existsSync, openSync, readFileSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
 import { getPriority } from "node:os";
 import { defineWorkflow, type JsonValue } from "@loom/workflow";
 import { z } from "zod";
@@ -14,17 +15,49 @@ const input = z.object({
   text: z.string().default(""),
 });
 
+/** The things that a step can leave behind in its process. */
+const LEAVE: Readonly<Record<string, () => void>> = {
+  nothing: () => {},
+  "a timer": () => void setTimeout(() => {}, 60_000),
+  "a server": () => void createServer().listen(0, "127.0.0.1"),
+  "its umask": () => void process.umask(0o007),
+  "its folder": () => process.chdir("/"),
+  "a variable": () => {
+    process.env.CHANGED = "by a step";
+  },
+  "no variable": () => delete process.env.PATH,
+  "a listener": () => void process.on("SIGUSR2", () => {}),
+  // Which keep no process alive, and so cannot be seen before they come to life.
+  "a late throw": () =>
+    void setTimeout(() => {
+      throw new Error("late");
+    }, 100).unref(),
+  "a late rejection": () =>
+    void setTimeout(() => void Promise.reject(new Error("late")), 100).unref(),
+  "late words": () => void setTimeout(() => console.log("late words"), 100).unref(),
+};
+
 export const unruly = defineWorkflow({ name: "unruly", input })
   .step("tell", {}, async (context) => {
     runs += 1;
     const { attempt, node, run, step, workflow } = context;
     return { attempt, node, run, step, workflow, runs, pid: process.pid, nice: getPriority() };
   })
+  .step("read-file", {}, async ({ input: { file } }) => readFileSync(file, "utf8").trim())
   .step("change-process", {}, async () => {
-    const found = [process.env.CHANGED ?? null, process.cwd()];
+    const found = [process.env.CHANGED ?? null, process.cwd(), process.umask()];
     process.env.CHANGED = "by a step";
     process.chdir("/");
+    process.umask(0o777);
     return found;
+  })
+  .step("leave", {}, async ({ input: { text } }) => {
+    LEAVE[text]?.();
+    return process.pid;
+  })
+  .step("pause", {}, async () => {
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    return process.pid;
   })
   .step("flood", {}, async () => {
     for (let line = 0; line < 600_000; line += 1) {
@@ -66,6 +99,18 @@ export const unruly = defineWorkflow({ name: "unruly", input })
     }
   })
   .step("command", {}, async ({ exec, input: { argv } }) => ({ ...(await exec(argv)) }))
+  .step("command-elsewhere", {}, async ({ exec, input: { argv, file } }) => {
+    await exec(argv, { cwd: file });
+  })
+  .step("command-without-files", {}, async ({ exec, input: { argv } }) => {
+    await exec(["prlimit", "--pid", String(process.pid), "--nofile=64"]);
+    const opened: number[] = [];
+    try {
+      for (;;) opened.push(openSync("/dev/null", "r"));
+    } catch {
+      await exec(argv).finally(() => opened.forEach(closeSync));
+    }
+  })
   .step("command-then-spin", {}, async ({ exec, input: { argv, file } }) => {
     void exec(argv).catch(() => {});
     writeFileSync(file, String(process.pid));
@@ -77,6 +122,15 @@ export const unruly = defineWorkflow({ name: "unruly", input })
     await once(child, "spawn");
     writeFileSync(file, String(child.pid));
     await new Promise(() => {});
+  })
+  .step("leave-cleared", {}, async ({ input: { argv, file, text } }) => {
+    // Nothing of it tells where it came from: no variable, no session, no parent.
+    const [program, ...args] = argv;
+    spawn("env", ["-i", "setsid", "--fork", program, ...args], { stdio: "ignore" }).unref();
+    while (!existsSync(file)) await new Promise((resolve) => setTimeout(resolve, 10));
+    if (text === "exit") process.exit(1);
+    if (text === "crash") process.kill(process.pid, "SIGKILL");
+    if (text === "wait") await new Promise(() => {});
   })
   .step("close-outputs", {}, async () => {
     closeSync(1);
