@@ -1,4 +1,8 @@
 import { base } from "../../tsup.base.ts";
 
-// Shared chunks, so that an error class is the same one whichever entry threw it.
-export default base({ entry: ["src/index.ts", "src/testing/index.ts"], splitting: true });
+// The entries share chunks, so that an error class is the same in all of them.
+export default base({
+  target: "node20.9",
+  entry: ["src/index.ts", "src/testing/index.ts"],
+  splitting: true,
+});

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { includesAddress, isTailnetAddress, isTailnetIpv4, unmapped } from "./address.ts";
+import { includesAddress, isTailnetAddress, isTailnetIpv4, unmapIpv4 } from "./address.ts";
 
 describe("isTailnetIpv4", () => {
   test.for([
@@ -38,14 +38,15 @@ describe("isTailnetAddress", () => {
   });
 });
 
-describe("unmapped", () => {
+describe("unmapIpv4", () => {
   test.for([
     ["::ffff:100.64.0.1", "100.64.0.1"],
     ["::FFFF:100.64.0.1", "100.64.0.1"],
     ["100.64.0.1", "100.64.0.1"],
     ["fd7a::ffff:6440:1", "fd7a::ffff:6440:1"],
+    ["fd7a:115c:a1e0::1", "fd7a:115c:a1e0::1"],
   ] as const)("turns %s into %s", ([ip, expected]) => {
-    expect(unmapped(ip)).toBe(expected);
+    expect(unmapIpv4(ip)).toBe(expected);
   });
 });
 
@@ -58,7 +59,7 @@ describe("includesAddress", () => {
     ["FD7A:115C:A1E0:0:0:0:1:2", true],
     ["100.70.0.3", false],
     ["fe80::1%eth0", false],
-  ] as const)("compares values, not spellings: %s", ([ip, expected]) => {
+  ] as const)("compares addresses by value, not by spelling: %s", ([ip, expected]) => {
     expect(includesAddress(addresses, ip)).toBe(expected);
   });
 });

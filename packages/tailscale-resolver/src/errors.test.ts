@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import { isResolveError, NoIpv4Error, type ResolveError } from "./errors.ts";
 
 describe("isResolveError", () => {
-  test("lets a caller branch on the code and reach the fields of each", () => {
+  test("lets a caller branch on the code and read the fields of each error", () => {
     const hint = (error: ResolveError) => {
       switch (error.code) {
         case "NO_IPV4":
@@ -17,7 +17,7 @@ describe("isResolveError", () => {
     expect(isResolveError(caught) && hint(caught)).toBe("fd7a:115c:a1e0::1:6");
   });
 
-  test("is false for what others throw", () => {
+  test("is false for errors of other packages", () => {
     expect(isResolveError(Object.assign(new Error("no"), { code: "NO_IPV4" }))).toBe(false);
     expect(isResolveError(undefined)).toBe(false);
   });

@@ -1,4 +1,4 @@
-/** Why a source gave no usable answer. */
+/** The reason why a source gave no usable answer. */
 export type SourceErrorCode =
   | "DAEMON_ABSENT"
   | "NOT_INSTALLED"
@@ -9,9 +9,11 @@ export type SourceErrorCode =
 /**
  * A source gave no usable answer.
  *
- * `DAEMON_ABSENT`: tailscaled does not run, or not there. `NOT_INSTALLED`: there is no `tailscale`
- * command. `NO_PERMISSION`: this user may not ask. `DAEMON_HUNG`: no answer in time.
- * `BAD_RESPONSE`: an answer that is not one.
+ * - `DAEMON_ABSENT`: tailscaled does not run, or listens elsewhere.
+ * - `NOT_INSTALLED`: there is no `tailscale` command.
+ * - `NO_PERMISSION`: this user may not ask tailscaled.
+ * - `DAEMON_HUNG`: no answer arrived in time.
+ * - `BAD_RESPONSE`: the answer is invalid.
  */
 export class SourceError extends Error {
   override readonly name = "SourceError";
@@ -25,13 +27,13 @@ export class SourceError extends Error {
 }
 
 /**
- * Every source that was asked failed, and the name server; `errors` has their failures, in order.
- * The members of a `firstOf` count one by one.
+ * Every source failed, and so did the name server if there is one. `errors` has their failures in
+ * order. The members of a `firstOf` are listed one by one.
  */
 export class AllSourcesFailedError extends AggregateError {
   override readonly name = "AllSourcesFailedError";
   readonly code = "ALL_SOURCES_FAILED";
-  /** `errors` with the names of their sources. */
+  /** The errors in `errors`, each with the name of its source. */
   readonly failures: readonly { source: string; error: unknown }[];
   constructor(causes: { source: string; error: unknown }[]) {
     const failures = causes.flatMap((cause) =>
@@ -42,7 +44,7 @@ export class AllSourcesFailedError extends AggregateError {
     );
     super(
       failures.map(({ error }) => error),
-      `no source knows the tailnet; mending one of them is enough:\n${lines.join("\n")}`,
+      `every source of the tailnet failed; fix one of them:\n${lines.join("\n")}`,
     );
     this.failures = failures;
   }
@@ -52,17 +54,20 @@ const cures = new Map([
   ["NeedsLogin", "run `tailscale up` and log in"],
   ["NeedsMachineAuth", "have an admin of the tailnet approve this machine"],
   ["Stopped", "run `tailscale up`"],
-  ["Starting", "it has no connection yet; try again in a few seconds"],
+  ["Starting", "it is not connected yet; try again in a few seconds"],
   ["NoState", "it is still starting; try again in a few seconds"],
 ]);
 
-/** tailscaled answers but is not connected, so what it lists is out of date. */
+/** tailscaled answers but is not connected, so its list of nodes is out of date. */
 export class NotRunningError extends Error {
   override readonly name = "NotRunningError";
   readonly code = "NOT_RUNNING";
   /** tailscaled's `BackendState`, such as `"Stopped"`. */
   readonly state: string;
-  /** Login page of this machine. Not in the message: whoever opens it can claim the machine. */
+  /**
+   * The login page of this machine. It is not in the message, because anybody who opens it can
+   * claim the machine.
+   */
   readonly authUrl: string | undefined;
   constructor(state: string, authUrl: string | undefined) {
     const cure = cures.get(state) ?? "see `tailscale status`";
@@ -72,7 +77,7 @@ export class NotRunningError extends Error {
   }
 }
 
-/** The text cannot be a node's name. */
+/** The text cannot be the name of a node. */
 export class InvalidNameError extends Error {
   override readonly name = "InvalidNameError";
   readonly code = "INVALID_NAME";
@@ -90,9 +95,9 @@ export class NodeNotFoundError extends Error {
   override readonly name = "NodeNotFoundError";
   readonly code = "NOT_FOUND";
   readonly node: string;
-  /** Names that may have been meant, best first, at most three. */
+  /** Similar names, best first, at most three. */
   readonly suggestions: string[];
-  /** All names there are, sorted. */
+  /** The names of all nodes, sorted. */
   readonly known: string[];
   constructor(node: string, { suggestions, known }: { suggestions: string[]; known: string[] }) {
     const shown = known.slice(0, 10).join(", ") || "none";
@@ -108,7 +113,7 @@ export class NodeNotFoundError extends Error {
   }
 }
 
-/** Several nodes answer to the name. */
+/** Several nodes have this name. */
 export class AmbiguousNameError extends Error {
   override readonly name = "AmbiguousNameError";
   readonly code = "AMBIGUOUS";
@@ -156,18 +161,18 @@ export class NoIpv4Error extends Error {
   }
 }
 
-/** The node is listed without any address. */
+/** The node has no address. */
 export class NoAddressError extends Error {
   override readonly name = "NoAddressError";
   readonly code = "NO_ADDRESS";
   readonly fqdn: string;
   constructor(fqdn: string) {
-    super(`${fqdn} has no address yet: see whether it is approved in the tailnet's admin console`);
+    super(`${fqdn} has no address yet: check in the tailnet's admin console that it is approved`);
     this.fqdn = fqdn;
   }
 }
 
-/** The node's IPv4 address is not one that Tailscale gives out. */
+/** The node's IPv4 address is outside the ranges that Tailscale assigns. */
 export class AddressOutOfRangeError extends Error {
   override readonly name = "AddressOutOfRangeError";
   readonly code = "OUT_OF_RANGE";
@@ -175,7 +180,7 @@ export class AddressOutOfRangeError extends Error {
   readonly address: string;
   constructor(fqdn: string, address: string) {
     super(
-      `${fqdn} has the address ${address}, outside of 100.64.0.0/10 (or in its reserved part 100.115.92.0/23): correct the address pool of the control server`,
+      `${fqdn} has the address ${address}, which is outside 100.64.0.0/10 or in its reserved part 100.115.92.0/23: correct the address pool of the control server`,
     );
     this.fqdn = fqdn;
     this.address = address;
@@ -188,7 +193,7 @@ export class SelfUnknownError extends Error {
   readonly code = "NO_SELF";
   readonly source: string;
   constructor(source: string) {
-    super(`${source} does not tell which node this machine is: name the node explicitly`);
+    super(`${source} does not report which node this machine is: name the node explicitly`);
     this.source = source;
   }
 }
@@ -207,7 +212,7 @@ const classes = [
   SelfUnknownError,
 ] as const;
 
-/** Every error of this package; switch on `code` to reach the fields of each. */
+/** Every error of this package. Switch on `code` to read the fields of each. */
 export type ResolveError = InstanceType<(typeof classes)[number]>;
 
 /** Whether a caught value is an error of this package. */

@@ -2,10 +2,10 @@ import type { z } from "zod";
 import { SourceError } from "./errors.ts";
 
 /**
- * Reads JSON that tailscaled wrote, and checks it against a schema.
+ * Parses JSON of tailscaled and checks it against a schema.
  *
- * @param what - What it should be, for messages: "a status of tailscaled".
- * @throws SourceError `BAD_RESPONSE` when it is not JSON, or something else.
+ * @param what - The expected document, for messages: "a status of tailscaled".
+ * @throws SourceError `BAD_RESPONSE` when the text is not JSON or does not match the schema.
  */
 export function parseJson<Schema extends z.ZodType>(
   json: string,
@@ -13,7 +13,7 @@ export function parseJson<Schema extends z.ZodType>(
 ): z.output<Schema> {
   const unreadable = (why: string, cause: unknown) =>
     new SourceError(
-      `${why}; try again, and if it stays, check that tailscaled itself answers there and is not newer than this package: ${String(cause).slice(0, 500)}`,
+      `${why}; try again, and if it happens again, check that tailscaled itself answers there and is not newer than this package: ${String(cause).slice(0, 500)}`,
       { code: "BAD_RESPONSE", source, cause },
     );
   let document: unknown;
@@ -28,20 +28,21 @@ export function parseJson<Schema extends z.ZodType>(
 }
 
 /**
- * Makes text of ids that a number may not hold: they are int64, and one beyond 2^53 would be rounded
+ * Quotes ids that a number cannot hold: they are int64, and a number beyond 2^53 would be rounded
  * to another id.
  *
- * Before parsing, since a reviver doubles the time of reading a status: 2.4 ms for 200 machines
- * instead of 1.2. No string is changed: within one, the quotes of such a key have backslashes.
+ * This runs before parsing, because a reviver doubles the time to read a status (2.4 ms instead of
+ * 1.2 ms for 200 machines). It changes no string, because the quotes of such a key have backslashes
+ * inside a string.
  */
 const quoteLargeIds = (json: string): string =>
   json.replace(/"(ID|UserID)":\s*(\d{16,})/g, '"$1":"$2"');
 
-/** Lower case, without dots around: Go writes DNS names with one at the end. */
+/** Converts a DNS name to lower case and removes the final dot, which Go writes. */
 export const bareName = (name: string | null | undefined): string =>
   (name ?? "").toLowerCase().replace(/^\.+|\.+$/g, "");
 
-/** A time as Go writes it; "never" is the year 1. */
+/** Parses a time as Go writes it. The year 1 stands for "never". */
 export function instant(time: string): Date | undefined {
   const date = new Date(time);
   return date.getTime() > 0 ? date : undefined;

@@ -1,5 +1,4 @@
-export { isTailnetAddress } from "./address.ts";
-export { createResolver, type Resolver, type ResolverOptions } from "./create-resolver.ts";
+export { isTailnetAddress, unmapIpv4 } from "./address.ts";
 export {
   AddressOutOfRangeError,
   AllSourcesFailedError,
@@ -18,11 +17,14 @@ export {
 } from "./errors.ts";
 export type { Pong } from "./local-api/ping.ts";
 export type { KnownCaller, RemoteEnd, UnknownCaller, WhoIs } from "./local-api/whois.ts";
-export { type MagicDnsOptions, magicDns, type NameServer } from "./magic-dns.ts";
-export { ownName } from "./own-name.ts";
-export type { Path } from "./path.ts";
-export type { ResolvedNode } from "./resolved-node.ts";
-export type { ReadOptions, Source } from "./source.ts";
+export { type MagicDnsOptions, magicDns, type NameServer } from "./name-server.ts";
+export {
+  createResolver,
+  type ResolvedNode,
+  type Resolver,
+  type ResolverOptions,
+} from "./resolver.ts";
+export { ownIdentity, type ReadOptions, type Source } from "./source.ts";
 export { type CliSourceOptions, cliSource } from "./sources/cli.ts";
 export { firstOf } from "./sources/first-of.ts";
 export {
@@ -32,4 +34,4 @@ export {
   type PingOptions,
 } from "./sources/local-api.ts";
 export { staticSource } from "./sources/static.ts";
-export type { Peer, Status } from "./status.ts";
+export type { Path, Peer, Status } from "./status.ts";

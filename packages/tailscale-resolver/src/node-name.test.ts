@@ -43,7 +43,7 @@ describe("shortName", () => {
     { title: "a deeper name", fqdn: "x.y.a.ts.net", suffix: "a.ts.net", name: "x.y.a.ts.net" },
     { title: "no suffix at all", fqdn: "anvil.a.ts.net", suffix: "", name: "anvil.a.ts.net" },
     { title: "a name equal to the suffix", fqdn: "forge", suffix: "forge", name: "forge" },
-  ])("knows $title as $name", ({ fqdn, suffix, name }) => {
+  ])("gives $title the short name $name", ({ fqdn, suffix, name }) => {
     expect(shortName(fqdn, suffix)).toBe(name);
   });
 });

@@ -42,7 +42,7 @@ describe("parseStatus", () => {
     });
   });
 
-  test("tells the way to a node while it is in use, and the home relay always", () => {
+  test("reports the path to a node while it is in use, and the home relay always", () => {
     expect(peer(sampleStatus(), "nKilnCNTRL")).toMatchObject({
       path: { kind: "relay", region: "fra" },
       relay: "fra",
@@ -61,7 +61,7 @@ describe("parseStatus", () => {
     });
   });
 
-  test("takes the first IPv4 address, wherever it stands", () => {
+  test("takes the first IPv4 address, at any position", () => {
     expect(parse(sampleStatus()).self).toMatchObject({ ip: "100.70.0.1", self: true });
   });
 
@@ -75,9 +75,9 @@ describe("parseStatus", () => {
     expect(peer(sampleStatus(), "nFarKilnCNTRL")?.owner).toBe("bo@example.net");
   });
 
-  test("leaves a text alone that looks like such an id", () => {
+  test("does not change a text that looks like such an id", () => {
     const HostName = 'x","UserID":26059037925131574,"ID":26059037925131574';
-    const named = { ID: "n1", DNSName: "odd.", HostName };
+    const named = { ID: "n1", DNSName: "named.", HostName };
     expect(peer(sampleStatus({ Peer: { k: named } }), "n1")?.hostName).toBe(HostName);
   });
 
@@ -94,7 +94,7 @@ describe("parseStatus", () => {
     expect(status).toMatchObject({ state: "Stopped", authUrl: undefined, peers: [] });
   });
 
-  test("reads the document of a daemon that nobody logged in", () => {
+  test("reads the document of a daemon that is logged out", () => {
     expect(parse(loggedOut())).toEqual({
       source: "test",
       version: "1.102.3-tsample-gsample",
@@ -113,12 +113,12 @@ describe("parseStatus", () => {
     { title: "no users", changes: { User: null } },
     { title: "users of another shape", changes: { User: { "7001": "ada" } } },
     { title: "a suffix only in its older place", changes: { CurrentTailnet: null } },
-    { title: "fields it never heard of", changes: { Quantum: [{ on: true }], Health: 7 } },
+    { title: "unknown fields", changes: { Quantum: [{ on: true }], Health: 7 } },
   ])("accepts $title", ({ changes }) => {
     expect(parse(sampleStatus(changes)).self?.name).toBe("forge");
   });
 
-  test("accepts a peer of which little is known", () => {
+  test("accepts a peer with few fields", () => {
     const bare = { ID: "n1", DNSName: "Bare.Moss-Lantern.ts.net.", Tags: null, Online: "maybe" };
     expect(parse(sampleStatus({ Peer: { k: bare } })).peers).toMatchObject([
       { name: "bare", addresses: [], tags: [], online: false, owner: undefined },

@@ -2,12 +2,12 @@ import { z } from "zod";
 import { isTailnetIpv4 } from "./address.ts";
 import { bareName, instant, parseJson } from "./go-json.ts";
 import { sanitiseHostName, shortName } from "./node-name.ts";
-import { pathOf } from "./path.ts";
-import type { Peer, Status } from "./status.ts";
+import { type Peer, pathOf, type Status } from "./status.ts";
 
 // The JSON of LocalAPI `status` and of `tailscale status --json`: tailscale ipn/ipnstate Status.
-// Fields come and go between versions, Go writes empty slices and maps as null, and the format is
-// not promised. So what we cannot do without is checked, the rest falls back to "not known".
+// The format is not stable: fields come and go between versions, and Go writes empty slices and
+// maps as null. So only the fields that we need are checked; an invalid value in any other field
+// counts as unknown.
 const text = z.string().catch("");
 const flag = z.boolean().catch(false);
 const userId = z.union([z.string(), z.number().transform(String)]).catch("");
@@ -37,7 +37,7 @@ const statusSchema = z.object({
   Version: text,
   BackendState: z.string(),
   AuthURL: text,
-  TUN: z.boolean().catch(true), // absent before 1.36
+  TUN: z.boolean().catch(true), // absent before version 1.36
   MagicDNSSuffix: text,
   CurrentTailnet: z.object({ MagicDNSSuffix: text }).nullish().catch(null),
   Self: peerSchema.nullish(),
@@ -49,10 +49,10 @@ type RawPeer = z.output<typeof peerSchema>;
 type RawStatus = z.output<typeof statusSchema>;
 
 /**
- * Reads the daemon's status document.
+ * Parses the daemon's status document.
  *
- * @param source - Name of the source, for messages and `Status.source`.
- * @throws SourceError `BAD_RESPONSE` when it is not JSON, or not a status.
+ * @param source - The name of the source, for messages and `Status.source`.
+ * @throws SourceError `BAD_RESPONSE` when it is not JSON or not a status.
  */
 export function parseStatus(json: string, source: string): Status {
   const raw = parseJson(json, { schema: statusSchema, source, what: "a status of tailscaled" });
@@ -61,7 +61,7 @@ export function parseStatus(json: string, source: string): Status {
     .filter((peer) => peer !== null)
     .filter(isListed);
   const self = raw.Self && isListed(raw.Self) ? raw.Self : undefined;
-  // Only where no node has a DNS name do host names count: they are not unique.
+  // Host names are not unique, so they count only when no node has a DNS name.
   const named = [...listed, ...(self ? [self] : [])].some(({ DNSName }) => DNSName);
   const toPeer = peerReader({ suffix, byHostName: !named, users: raw.User });
   return {
@@ -77,8 +77,9 @@ export function parseStatus(json: string, source: string): Status {
 }
 
 /**
- * Left out are: peers that the engine added before the network map did (no id, no name), devices of
- * people we share a machine with (one host name for all), and Mullvad's exits, hundreds of them.
+ * Whether a peer is listed. It leaves out peers that the engine added before the network map did
+ * (no id, no name), devices of people this machine is shared with (all have one host name), and
+ * Mullvad's exits, of which there are hundreds.
  */
 function isListed(raw: RawPeer): boolean {
   const mullvad = raw.ExitNodeOption && bareName(raw.DNSName).endsWith(".mullvad.ts.net");
@@ -95,7 +96,7 @@ function peerReader(tailnet: { suffix: string; byHostName: boolean; users: RawSt
       fqdn,
       hostName: raw.HostName,
       os: raw.OS,
-      // The order of the families is the control server's and not promised.
+      // The control server does not guarantee an order of the families.
       ip: addresses.find(isTailnetIpv4),
       addresses,
       online: raw.Online,
@@ -104,7 +105,7 @@ function peerReader(tailnet: { suffix: string; byHostName: boolean; users: RawSt
       keyExpiresAt: instant(raw.KeyExpiry),
       tags: raw.Tags,
       owner: raw.Tags.length > 0 ? undefined : tailnet.users[raw.UserID]?.LoginName || undefined,
-      // Relay is the home relay, whether it is in use or not.
+      // `Relay` is the home relay, even when it is not in use.
       path: pathOf({
         direct: raw.CurAddr,
         peerRelay: raw.PeerRelay,

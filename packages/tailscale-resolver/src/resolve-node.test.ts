@@ -29,7 +29,7 @@ describe("resolveNode", () => {
     expect(resolve(input).ip).toBe(ip);
   });
 
-  test("resolves an offline node, and says that it is offline", () => {
+  test("resolves an offline node, and reports that it is offline", () => {
     expect(resolve("anvil-1")).toMatchObject({ online: false, lastSeen: expect.any(Date) });
   });
 
@@ -55,7 +55,7 @@ describe("resolveNode", () => {
     );
   });
 
-  test("tells which nodes there are, ten of them in the message", () => {
+  test("lists the known nodes, ten of them in the message", () => {
     const Peer = Object.fromEntries(
       Array.from({ length: 12 }, (_, n) => [n, { ID: `n${n}`, DNSName: `node-${n + 10}.` }]),
     );
@@ -71,7 +71,7 @@ describe("resolveNode", () => {
     expect(() => resolve("anvil-2")).toThrow(/did you mean anvil-1 or anvil\?/);
   });
 
-  test("refuses an expired node, whose address nobody answers", () => {
+  test("refuses an expired node, whose address does not answer", () => {
     expect(() => resolve("old-laptop")).toThrow(
       expect.objectContaining({
         code: "EXPIRED",
@@ -81,7 +81,7 @@ describe("resolveNode", () => {
     );
   });
 
-  test("refuses a node without IPv4, and hands over its IPv6", () => {
+  test("refuses a node without IPv4, and returns its IPv6 address", () => {
     expect(() => resolve("six")).toThrow(
       expect.objectContaining({ code: "NO_IPV4", ipv6: "fd7a:115c:a1e0::1:6" }),
     );
@@ -91,7 +91,7 @@ describe("resolveNode", () => {
     expect(() => resolve("drift")).toThrow(expect.objectContaining({ code: "NO_ADDRESS" }));
   });
 
-  test("refuses an address that Tailscale does not give out", () => {
+  test("refuses an address that Tailscale does not assign", () => {
     expect(() => resolve("astray")).toThrow(
       expect.objectContaining({ code: "OUT_OF_RANGE", address: "100.115.93.9" }),
     );
@@ -109,9 +109,9 @@ describe("resolveNode", () => {
     );
   });
 
-  test("gives no other node's address, whatever a tailnet looks like", () => {
+  test("never returns another node's address, for any tailnet", () => {
     const own = "moss-lantern.ts.net";
-    // Few names and ids, so that they meet.
+    // There are few names and ids, so that they collide.
     const domain = fc.constantFrom(own, "quiet-harbor.ts.net");
     const seldom = fc.integer({ min: 0, max: 7 }).map((n) => n === 7);
     const node = fc.record({
@@ -164,16 +164,16 @@ describe("resolveNode", () => {
       }),
       { numRuns: 2_000 },
     );
-    // Both ends were reached often enough to say something.
+    // Each result occurred often enough for the property to mean something.
     expect(Math.min(reached.resolved, reached.refused)).toBeGreaterThan(100);
   });
 
-  test("takes a node listed twice under one id for one node", () => {
+  test("counts a node that is listed twice under one id as one node", () => {
     const { Self } = sampleStatus();
     expect(resolve("forge", sampleStatus({ Peer: { k: Self } }))).toMatchObject({ self: true });
   });
 
-  test("finds nodes of a control server that gives names without a domain", () => {
+  test("finds nodes of a control server whose names have no domain", () => {
     const changes = {
       Self: { ID: "1", DNSName: "forge.", TailscaleIPs: ["100.64.0.1"] },
       Peer: { k: { ID: "2", DNSName: "anvil", TailscaleIPs: ["100.64.0.2"] } },
@@ -192,7 +192,7 @@ describe("resolveNode", () => {
     },
   );
 
-  test("hands over the login page of a daemon that nobody logged in, outside of the message", () => {
+  test("returns the login page of a logged-out daemon, but not in the message", () => {
     expect(() => resolve("anvil", loggedOut())).toThrow(
       expect.objectContaining({
         code: "NOT_RUNNING",

@@ -1,4 +1,5 @@
 import { isIP, isIPv4, isIPv6 } from "node:net";
+import { suggestNames } from "@loom/did-you-mean";
 import { includesAddress } from "./address.ts";
 import {
   AddressOutOfRangeError,
@@ -9,16 +10,16 @@ import {
   NoIpv4Error,
   NotRunningError,
 } from "./errors.ts";
+import { firstLabel, sanitiseHostName } from "./node-name.ts";
 import type { Peer, Status } from "./status.ts";
-import { suggestNames } from "./suggest-names.ts";
 
 /**
- * Finds the node of a name and vouches for its IPv4 address.
+ * Finds the node of a name and checks that its IPv4 address is valid.
  *
- * A bare label names a node of our own tailnet; a node shared into it has to be called by its full
- * name. The system's resolver is never asked: it would answer with LAN and mDNS addresses.
+ * A bare label names a node of our own tailnet; a node shared into it needs its full name. The
+ * system's resolver is never asked, because it would answer with LAN and mDNS addresses.
  *
- * @param name - As `normaliseName` returns it; an IP literal stands for the node that has it.
+ * @param name - As `normaliseName` returns it. An IP literal stands for the node that has it.
  */
 export function resolveNode(status: Status, name: string): Peer & { ip: string } {
   requireRunning(status);
@@ -28,9 +29,9 @@ export function resolveNode(status: Status, name: string): Peer & { ip: string }
 }
 
 /**
- * Refuses a status whose addresses are not in force.
+ * Refuses a status whose addresses are not valid.
  *
- * tailscaled keeps its list when it is stopped: addresses and `Online: true` included.
+ * A stopped tailscaled keeps its list of nodes, with addresses and `Online: true`.
  */
 export function requireRunning(status: Status): void {
   if (status.state !== "Running") throw new NotRunningError(status.state, status.authUrl);
@@ -41,13 +42,13 @@ function findNode({ self, peers }: Status, name: string): Peer {
   const matches = isIP(name)
     ? (node: Peer) => includesAddress(node.addresses, name)
     : (node: Peer) => node.name === name || node.fqdn === name;
-  // One id is one machine, should the source list it twice.
+  // A source may list a node twice. One id is one machine.
   const found = new Map(nodes.filter(matches).map((node) => [node.id, node]));
   const [node, ...others] = found.values();
   if (node && others.length === 0) return node;
   if (node) throw new AmbiguousNameError(name, [node, ...others]);
   throw new NodeNotFoundError(name, {
-    suggestions: suggestNames(name, nodes),
+    suggestions: suggest(name, nodes),
     known: nodes.map((each) => each.name).sort(),
   });
 }
@@ -59,4 +60,19 @@ function ipv4Of({ ip, fqdn, addresses }: Peer): string {
   const ipv6 = addresses.find((address) => isIPv6(address));
   if (ipv6 !== undefined) throw new NoIpv4Error(fqdn, ipv6);
   throw new NoAddressError(fqdn);
+}
+
+/** Suggests names that `resolve` accepts, best first, at most three. */
+function suggest(name: string, nodes: readonly Peer[]): string[] {
+  const hostName = sanitiseHostName(name);
+  // The label of a shared-in node, the right label with a wrong suffix, or the host name.
+  const isAlias = (node: Peer) =>
+    firstLabel(node.fqdn) === firstLabel(name) ||
+    (hostName !== "" && sanitiseHostName(node.hostName) === hostName);
+  const aliases = nodes.filter(isAlias).map((node) => node.name);
+  const similar = suggestNames(
+    name,
+    nodes.map((node) => node.name),
+  );
+  return [...new Set([...aliases.sort(), ...similar])].slice(0, 3);
 }

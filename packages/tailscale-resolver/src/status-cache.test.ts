@@ -1,9 +1,10 @@
-import { describe, expect, test } from "vitest";
-import { createResolver } from "./create-resolver.ts";
+import { describe, expect, test, vi } from "vitest";
 import { parseStatus } from "./parse-status.ts";
+import { createResolver } from "./resolver.ts";
 import type { Source } from "./source.ts";
 import { staticSource } from "./sources/static.ts";
 import type { Status } from "./status.ts";
+import { singleFlight } from "./status-cache.ts";
 import { sampleStatus, toJson } from "./testing/sample-status.ts";
 import { away, scriptResolver } from "./testing/scripted-resolver.ts";
 
@@ -28,7 +29,7 @@ describe("while the source fails", () => {
     expect((await resolver.resolve("anvil")).stale).toBe(false);
   });
 
-  test("the last good address is given, flagged and with its age", async () => {
+  test("the last good address is returned, marked as stale and with its age", async () => {
     const { resolver } = await afterOneAnswer();
     expect(await resolver.resolve("anvil")).toMatchObject({
       ip: "100.70.0.2",
@@ -56,7 +57,7 @@ describe("while the source fails", () => {
     expect(await resolver.resolve("anvil")).toMatchObject({ stale: false, ageMs: 0 });
   });
 
-  test("the last good address has an end", async () => {
+  test("the last good address expires", async () => {
     const { resolver, script } = await afterOneAnswer();
     script.clockMs += 55_000;
     expect(await resolver.resolve("anvil")).toMatchObject({ ageMs: 60_000 });
@@ -69,20 +70,20 @@ describe("while the source fails", () => {
     await expect(resolver.resolve("newcomer")).rejects.toBe(away);
   });
 
-  test("neither the peers nor this machine are answered from memory", async () => {
+  test("neither the peers nor this machine come from an old status", async () => {
     const { resolver } = await afterOneAnswer();
     await resolver.resolve("anvil");
     await expect(resolver.peers()).rejects.toBe(away);
     await expect(resolver.self()).rejects.toBe(away);
   });
 
-  test("a daemon that says it is stopped has not failed: nothing old is given", async () => {
+  test("a stopped daemon has not failed, so no old status is used", async () => {
     const { resolver, script } = await afterOneAnswer();
     script.answer = sampleStatus({ BackendState: "Stopped" });
     await expect(resolver.resolve("anvil")).rejects.toMatchObject({ code: "NOT_RUNNING" });
   });
 
-  test("a read that was called off counts for nothing, however it ends", async () => {
+  test("an aborted read has no effect, however it ends", async () => {
     const reads: { signal: AbortSignal | undefined; end(status: Promise<Status>): void }[] = [];
     const source: Source = {
       name: "interruptible",
@@ -115,7 +116,7 @@ describe("while the source fails", () => {
 });
 
 describe("while the source hangs", () => {
-  /** One good answer, and then one that the test gives. */
+  /** Creates a resolver whose source answers once, and whose next answer the test controls. */
   async function afterOneAnswer(patienceMs: number) {
     const status = parseStatus(toJson(sampleStatus()), "hanging");
     const reads = [Promise.withResolvers<Status>(), Promise.withResolvers<Status>()] as const;
@@ -132,7 +133,7 @@ describe("while the source hangs", () => {
     return { resolver, status, end: reads[1] };
   }
 
-  test("the last good address is given, and the failure, when it comes, spares the next", async () => {
+  test("the last good address is returned, and the later failure spares the next caller the wait", async () => {
     const { resolver, end } = await afterOneAnswer(20);
     const stale = { ip: "100.70.0.2", stale: true, ageMs: 5_000 };
     expect(await resolver.resolve("anvil")).toMatchObject(stale);
@@ -150,12 +151,12 @@ describe("while the source hangs", () => {
     expect(await resolver.resolve("anvil")).toMatchObject({ stale: false, ageMs: 0 });
   });
 
-  test("a node that the old status does not have is the daemon's failure", async () => {
+  test("a node that the old status does not have gets the daemon's failure", async () => {
     const { resolver } = await afterOneAnswer(20);
     await expect(resolver.resolve("newcomer")).rejects.toMatchObject({ code: "DAEMON_HUNG" });
   });
 
-  test("a caller who gives up sooner gets the signal's reason", async () => {
+  test("a caller whose signal aborts earlier gets its reason", async () => {
     const { resolver } = await afterOneAnswer(60_000);
     const giveUp = new AbortController();
     const answer = resolver.resolve("anvil", { signal: giveUp.signal });
@@ -163,11 +164,84 @@ describe("while the source hangs", () => {
     await expect(answer).rejects.toThrow("no time");
   });
 
-  test("the list of peers waits, since it is never old", async () => {
+  test("the list of peers waits, since it is never stale", async () => {
     const { resolver, status, end } = await afterOneAnswer(0);
     const peers = resolver.peers();
     expect((await resolver.resolve("anvil")).stale).toBe(true);
     end.resolve(status);
     expect(await peers).toHaveLength(status.peers.length);
+  });
+});
+
+interface Run {
+  signal: AbortSignal;
+  resolve(value: string): void;
+  reject(error: Error): void;
+}
+
+function setUp() {
+  const runs: Run[] = [];
+  const join = singleFlight<string>(
+    (signal) => new Promise((resolve, reject) => runs.push({ signal, resolve, reject })),
+  );
+  return { join, runs };
+}
+
+describe("singleFlight", () => {
+  test("shares one run among all callers, then starts a new one", async () => {
+    const { join, runs } = setUp();
+    const both = Promise.all([join(), join()]);
+    runs[0]?.resolve("first");
+    expect(await both).toEqual(["first", "first"]);
+
+    const later = join();
+    runs[1]?.resolve("second");
+    expect(await later).toBe("second");
+    expect(runs).toHaveLength(2);
+  });
+
+  test("shares a failure, and starts a new run after it", async () => {
+    const { join, runs } = setUp();
+    const both = Promise.allSettled([join(), join()]);
+    runs[0]?.reject(new Error("down"));
+    expect(await both).toMatchObject([{ status: "rejected" }, { status: "rejected" }]);
+
+    const later = join();
+    runs[1]?.resolve("up");
+    expect(await later).toBe("up");
+  });
+
+  test("lets one caller leave without disturbing the other", async () => {
+    const { join, runs } = setUp();
+    const impatient = new AbortController();
+    const left = join(impatient.signal);
+    const stayed = join();
+    impatient.abort(new Error("no time"));
+    await expect(left).rejects.toThrow("no time");
+    expect(runs[0]?.signal.aborted).toBe(false);
+
+    runs[0]?.resolve("done");
+    expect(await stayed).toBe("done");
+    expect(runs).toHaveLength(1);
+  });
+
+  test("aborts the run when the last caller has left, and starts a new one for the next", async () => {
+    const { join, runs } = setUp();
+    const impatient = new AbortController();
+    const left = join(impatient.signal);
+    impatient.abort();
+    await expect(left).rejects.toThrow();
+    expect(runs[0]?.signal.aborted).toBe(true);
+
+    const next = join();
+    runs[0]?.resolve("too late");
+    runs[1]?.resolve("in time");
+    expect(await next).toBe("in time");
+  });
+
+  test("starts nothing when the signal has already aborted", async () => {
+    const task = vi.fn(async () => "never");
+    await expect(singleFlight(task)(AbortSignal.abort(new Error("gone")))).rejects.toThrow("gone");
+    expect(task).not.toHaveBeenCalled();
   });
 });

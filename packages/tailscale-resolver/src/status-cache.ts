@@ -1,30 +1,37 @@
 import { setTimeout } from "node:timers/promises";
 import { SourceError } from "./errors.ts";
-import { singleFlight } from "./single-flight.ts";
 import type { ReadOptions, Source } from "./source.ts";
 import type { Status } from "./status.ts";
 
-/** What is known now: a new status, the last good one and why there is none newer, or only that. */
+/**
+ * The current knowledge: a new status, or the last good one with the reason why there is no newer
+ * one, or only that reason.
+ */
 export type Snapshot =
   | { status: Status; ageMs: number; failure: undefined }
   | { status: Status; ageMs: number; failure: { error: unknown } }
   | { status: undefined; failure: { error: unknown } };
 
 export interface SnapshotOptions extends ReadOptions {
-  /** Whether the last good status would do, should a new one take longer than `patienceMs`. */
+  /**
+   * Whether the caller accepts the last good status when a new one takes longer than `patienceMs`.
+   */
   mayBeStale?: boolean;
 }
 
-/** How a read ended, and when: a status counts from its beginning, a failure from its end. */
+/**
+ * The result of a read and its time: a status counts from the start of the read, a failure from its
+ * end.
+ */
 type Reading = { status: Status; at: number } | { error: unknown; at: number };
 
 /**
  * Keeps the latest status of a source.
  *
- * It is read again when it is older than `ttlMs`, by one read for all who wait. When that fails,
- * the last good one serves until it is `maxStaleMs` old, and the next try is `ttlMs` later: a daemon
- * that hangs then costs one timeout per `ttlMs`, not one per call. Callers with less time than that
- * timeout would never see its end, hence `patienceMs`.
+ * A status older than `ttlMs` is read again, by one read for all waiting callers. When the read
+ * fails, the last good status is used until it is `maxStaleMs` old, and the next read starts
+ * `ttlMs` later. So a hung daemon costs one timeout per `ttlMs` and not one per call. `patienceMs`
+ * serves callers whose own time ends before that timeout.
  */
 export function createStatusCache(options: {
   source: Source;
@@ -45,7 +52,7 @@ export function createStatusCache(options: {
       good = { status, at };
       latest = good;
     } catch (error) {
-      // Nobody waits any more: that the read was called off says nothing about the daemon.
+      // No caller waits any more. An aborted read says nothing about the daemon.
       signal.throwIfAborted();
       latest = { error, at: now() };
     }
@@ -57,7 +64,7 @@ export function createStatusCache(options: {
     const over = new AbortController();
     const stop = signal ? AbortSignal.any([signal, over.signal]) : over.signal;
     try {
-      // The read is not called off when patience ends: what it comes to is for the next caller.
+      // The read continues after `patienceMs`: its result is for the next caller.
       const patience = setTimeout(patienceMs, undefined, { signal: stop }).then(hung);
       return await Promise.race([read(), patience]);
     } catch (error) {
@@ -89,4 +96,45 @@ export function createStatusCache(options: {
       ? { status: last.status, ageMs: now() - last.at, failure: reading }
       : { status: undefined, failure: reading };
   };
+}
+
+/**
+ * Shares one run of a task among all callers during the run.
+ *
+ * A caller can leave alone. The task is aborted when the last caller has left.
+ */
+export function singleFlight<T>(
+  task: (signal: AbortSignal) => Promise<T>,
+): (signal?: AbortSignal) => Promise<T> {
+  let flight: { result: Promise<T>; controller: AbortController; waiting: number } | undefined;
+
+  const start = () => {
+    const controller = new AbortController();
+    return { result: task(controller.signal), controller, waiting: 0 };
+  };
+
+  return async (signal) => {
+    signal?.throwIfAborted();
+    flight ??= start();
+    const mine = flight;
+    mine.waiting += 1;
+    try {
+      return await orAborted(mine.result, signal);
+    } finally {
+      mine.waiting -= 1;
+      if (mine.waiting === 0) {
+        flight = undefined;
+        mine.controller.abort();
+      }
+    }
+  };
+}
+
+function orAborted<T>(result: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (!signal) return result;
+  return new Promise((resolve, reject) => {
+    const leave = () => reject(signal.reason);
+    signal.addEventListener("abort", leave, { once: true });
+    void result.then(resolve, reject).finally(() => signal.removeEventListener("abort", leave));
+  });
 }

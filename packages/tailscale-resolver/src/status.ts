@@ -1,29 +1,32 @@
-import type { Path } from "./path.ts";
-
 /**
- * What a source read: one machine's view of its tailnet, in our own words.
+ * One machine's view of its tailnet, as a source read it.
  *
- * Only nodes that a name can reach are in it: devices of people we share machines with, entries
- * that the engine knows and the network map does not, and Mullvad exits are left out.
+ * It holds only nodes that a name can reach. Devices of people this machine is shared with, entries
+ * that only the engine knows, and Mullvad exits are left out.
  */
 export interface Status {
-  /** Name of the source that answered, for logs. */
+  /** The name of the source that answered, for logs. */
   source: string;
   /** tailscaled's version, for logs. */
   version: string | undefined;
-  /** tailscaled's `BackendState`; only `"Running"` vouches for the addresses. */
+  /** tailscaled's `BackendState`. Only with `"Running"` are the addresses valid. */
   state: string;
-  /** Where a person logs this machine in, when the daemon waits for that. */
+  /** The page where a person logs this machine in, when the daemon waits for that. */
   authUrl: string | undefined;
   /**
-   * How this machine reaches the addresses. `"direct"`: the kernel routes to them. `"proxy"`:
-   * tailscaled runs with userspace networking, so a plain connect would leave by the default
-   * route, to a stranger; only tailscaled's SOCKS5 or HTTP proxy gets there.
+   * How this machine reaches the addresses. With `"direct"`, the kernel routes to them. With
+   * `"proxy"`, tailscaled runs with userspace networking: only its SOCKS5 or HTTP proxy reaches the
+   * tailnet, and a plain connect would leave by the default route.
    */
   via: "direct" | "proxy";
-  /** What completes a label of our own tailnet to a full name: `tail1234.ts.net`; `""` when unknown. */
+  /**
+   * The suffix that completes a label of our own tailnet to a full name, such as `tail1234.ts.net`;
+   * `""` when unknown.
+   */
   suffix: string;
-  /** This machine; `undefined` when the source does not know (logged out, static without `self`). */
+  /**
+   * This machine; `undefined` when the source does not know it (logged out, static without `self`).
+   */
   self: Peer | undefined;
   /** The other machines, in the source's order. */
   peers: Peer[];
@@ -31,34 +34,68 @@ export interface Status {
 
 /** A machine of the tailnet, or one shared into it. */
 export interface Peer {
-  /** What `resolve` takes for it: the label in our own tailnet, the FQDN of a shared-in node. */
+  /**
+   * The name that `resolve` accepts: the label in our own tailnet, the FQDN of a shared-in node.
+   */
   name: string;
-  /** Stable node id; unlike the name and the node key it is never used again for another machine. */
+  /**
+   * The stable node id. Unlike the name and the node key, it is never reused for another machine.
+   */
   id: string;
-  /** Full name, lower case, without the final dot. */
+  /** The full name in lower case, without the final dot. */
   fqdn: string;
-  /** The operating system's host name: raw, and not unique. */
+  /** The host name that the operating system reports. It is not unique. */
   hostName: string;
   os: string;
-  /** IPv4 address; `undefined` when there is none, or none in the tailnet's range. */
+  /** The IPv4 address; `undefined` when there is none in the tailnet's range. */
   ip: string | undefined;
-  /** All addresses as the source gave them, both families. */
+  /** All addresses of both families, as the source reported them. */
   addresses: string[];
-  /** The control server's view, which is false for "unknown" as well: a hint, not a verdict. */
+  /**
+   * The online state that the control server reports. It is false for "unknown" too, so it is only
+   * a hint.
+   */
   online: boolean;
-  /** Known only while the node is offline. */
+  /** Set only while the node is offline. */
   lastSeen: Date | undefined;
-  /** Its key has expired: still listed, not reachable. */
+  /** Its key has expired: the node is listed but not reachable. */
   expired: boolean;
   /** `undefined` when the key never expires. */
   keyExpiresAt: Date | undefined;
   tags: string[];
-  /** Login name of the owner; `undefined` for tagged nodes, which have none. */
+  /** The login name of the owner; `undefined` for tagged nodes, which have no owner. */
   owner: string | undefined;
-  /** The way to it; `undefined` when idle: nothing was sent to it in the last 45 seconds. */
+  /** The path to it; `undefined` when nothing was sent to it in the last 45 seconds. */
   path: Path | undefined;
-  /** Code of its home relay (DERP region), whatever the path. */
+  /** The code of its home relay (DERP region), even when the path does not use it. */
   relay: string | undefined;
-  /** True for the machine that was asked. */
+  /** Whether this is the machine that was asked. */
   self: boolean;
+}
+
+/**
+ * The path that packets to a node take now.
+ *
+ * - `direct`: from machine to machine, to that `ip:port`.
+ * - `peer-relay`: through another node of the tailnet.
+ * - `relay`: through a DERP server, named by the code of its region. It is slower, and the first
+ *   packets of a conversation often take it.
+ */
+export type Path =
+  | { kind: "direct"; endpoint: string }
+  | { kind: "peer-relay"; endpoint: string }
+  | { kind: "relay"; region: string };
+
+/**
+ * Chooses the path from three facts. tailscaled fills in the best one and sets the others to `""`.
+ */
+export function pathOf(facts: {
+  direct: string;
+  peerRelay: string;
+  relay: string;
+}): Path | undefined {
+  if (facts.direct !== "") return { kind: "direct", endpoint: facts.direct };
+  if (facts.peerRelay !== "") return { kind: "peer-relay", endpoint: facts.peerRelay };
+  if (facts.relay !== "") return { kind: "relay", region: facts.relay };
+  return undefined;
 }

@@ -18,7 +18,7 @@ async function find(host: Partial<Host>, signal = new AbortController().signal) 
   return found;
 }
 
-/** Puts a command in lsof's place. */
+/** Writes a script that replaces lsof. */
 async function writeLsof(script: string): Promise<void> {
   await writeFile(join(directory, "lsof"), `#!/bin/sh\n${script}\n`, { mode: 0o755 });
 }
@@ -38,11 +38,11 @@ describe("findEndpoints", () => {
     ]);
   });
 
-  test("knows the open-source daemon of macOS where there is no app", async () => {
+  test("finds the open-source daemon of macOS when there is no app", async () => {
     expect(await find({})).toEqual([socket]);
   });
 
-  test("asks for the App Store's app first, whose open file tells port and password", async () => {
+  test("tries the App Store's app first, whose open file has the port and password in its name", async () => {
     await writeLsof(`[ "$*" = "-n -a -u501 -c IPNExtension -F" ] || exit 2
 echo p812; echo cIPNExtension; echo f5; echo n/dev/null
 echo f9; echo 'n/Users/ada/Library/Group Containers/X.io.tailscale.ipn.macos/sameuserproof-49161-2f8e0aa41'
@@ -50,29 +50,29 @@ exit 1`);
     expect(await find({})).toEqual([{ port: 49161, token: "2f8e0aa41" }, socket]);
   });
 
-  test("then for the standalone app, whose link tells the port", async () => {
+  test("tries the standalone app next, whose link holds the port", async () => {
     await writeLsof("exit 1");
     await symlink("50002", join(directory, "ipnport"));
     await writeFile(join(directory, "sameuserproof-50002"), "77aa01\n");
     expect(await find({})).toEqual([{ port: 50002, token: "77aa01" }, socket]);
   });
 
-  test("passes over a link without its password", async () => {
+  test("skips a link without its password file", async () => {
     await symlink("50002", join(directory, "ipnport"));
     expect(await find({})).toEqual([socket]);
   });
 
-  test("passes over a link that is no port", async () => {
+  test("skips a link that does not hold a port", async () => {
     await symlink("latest", join(directory, "ipnport"));
     await writeFile(join(directory, "sameuserproof-latest"), "77aa01\n");
     expect(await find({})).toEqual([socket]);
   });
 
-  test("says so when only admins may read the password", async () => {
+  test("reports that only admins may read the password", async () => {
     await symlink("50002", join(directory, "ipnport"));
     await writeFile(join(directory, "sameuserproof-50002"), "77aa01\n", { mode: 0o600 });
     await chmod(directory, 0o755);
-    // Modes do not bind root, so root looks as nobody.
+    // File modes do not restrict root, so root checks as nobody.
     const root = process.geteuid?.() === 0;
     if (root) process.seteuid?.(65534);
     else await chmod(join(directory, "sameuserproof-50002"), 0);
@@ -83,7 +83,7 @@ exit 1`);
     }
   });
 
-  test("does not wait for a command that hangs once it is called off", async () => {
+  test("does not wait for a hung command after the signal aborted", async () => {
     await writeLsof("exec sleep 60");
     const stop = new AbortController();
     const found = find({}, stop.signal);

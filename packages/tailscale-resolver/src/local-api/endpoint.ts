@@ -1,21 +1,21 @@
-import { execFile } from "node:child_process";
 import { readFile, readlink } from "node:fs/promises";
 import { join } from "node:path";
-import { promisify } from "node:util";
+import { MAX_BYTES } from "../read-text.ts";
+import { type Exit, runCommand } from "../run-command.ts";
 
 /**
- * Where tailscaled serves its LocalAPI: a unix socket or Windows pipe, which know who connects, or a
- * port of the macOS apps on 127.0.0.1, with a password in its place.
+ * An address where tailscaled serves its LocalAPI. A unix socket or Windows pipe identifies the
+ * user who connects. The macOS apps use a port on 127.0.0.1 with a password instead.
  */
 export type Endpoint = { socketPath: string } | { port: number; token: string };
 
-/** What finding the daemon depends on. */
+/** The properties of the machine that decide where the daemon listens. */
 export interface Host {
   platform: NodeJS.Platform;
   uid: number;
   /** The command that lists open files. */
   lsof: string;
-  /** Where the standalone macOS app leaves its port and password. */
+  /** The folder in which the standalone macOS app stores its port and password. */
   sharedDirectory: string;
 }
 
@@ -27,9 +27,11 @@ const thisHost = (): Host => ({
 });
 
 /**
- * Finds the places where a daemon may listen, in tailscale's own order: safesocket, paths/paths.go.
+ * Finds the addresses where a daemon may listen, in tailscale's own order: safesocket,
+ * paths/paths.go.
  *
- * What an app that has ended left behind is among them, so the next is tried when nobody listens.
+ * An app that has ended may have left its address behind, so the caller tries the next one when
+ * nothing listens.
  */
 export async function* findEndpoints(
   signal: AbortSignal,
@@ -52,22 +54,27 @@ export async function* findEndpoints(
   }
 }
 
-/** The App Store's app tells port and password in the name of a file that it holds open. */
+/** The App Store's app has its port and password in the name of a file that it holds open. */
 async function appStoreEndpoint(
   { lsof, uid }: { lsof: string; uid: number },
   signal: AbortSignal,
 ): Promise<Endpoint | undefined> {
   const args = ["-n", "-a", `-u${uid}`, "-c", "IPNExtension", "-F"];
-  // It exits with 1 when the app does not run.
-  const { stdout } = await promisify(execFile)(lsof, args, { signal }).catch((error) => {
-    signal.throwIfAborted();
-    return error as { stdout?: string };
-  });
-  const found = /\.tailscale\.ipn\.macos\/sameuserproof-(\d+)-(\w+)/.exec(stdout ?? "");
+  // lsof exits with 1 when the app does not run.
+  const exit = await runCommand(lsof, args, { signal, maxBytes: MAX_BYTES }).catch(
+    (): Partial<Exit> => {
+      signal.throwIfAborted();
+      return {};
+    },
+  );
+  const found = /\.tailscale\.ipn\.macos\/sameuserproof-(\d+)-(\w+)/.exec(exit.stdout ?? "");
   return found?.[1] && found[2] ? { port: Number(found[1]), token: found[2] } : undefined;
 }
 
-/** The standalone app: the text of a link is the port, and a file that admins may read the password. */
+/**
+ * The standalone app stores the port as the target of a link, and the password in a file that
+ * admins may read.
+ */
 async function standaloneEndpoint(directory: string): Promise<Endpoint | undefined> {
   try {
     const port = await readlink(join(directory, "ipnport"));

@@ -18,13 +18,13 @@ const ask = (places: Endpoint[]) =>
   });
 
 describe("exchange", () => {
-  test("gives the password that the macOS apps want instead of knowing who asks", async () => {
+  test("sends the password that the macOS apps require", async () => {
     await using app = await startFakeLocalApi({}, { token: "2f8e0aa41" });
     expect(await ask([{ port: app.port, token: "2f8e0aa41" }])).toMatchObject({ status: 200 });
     expect(app.requests).toHaveLength(1);
   });
 
-  test("takes a password that is no longer true for a lack of permission", async () => {
+  test("reports an outdated password as a lack of permission", async () => {
     await using app = await startFakeLocalApi({}, { token: "2f8e0aa41" });
     const stale = ask([{ port: app.port, token: "77aa01" }]);
     await expect(stale).rejects.toMatchObject({
@@ -33,13 +33,13 @@ describe("exchange", () => {
     });
   });
 
-  test("goes on where nobody listens, since apps leave their files behind", async () => {
+  test("tries the next address when nothing listens, since apps leave their files behind", async () => {
     await using daemon = await startFakeLocalApi();
     const { status } = await ask([...nobody, { socketPath: daemon.socketPath }]);
     expect(status).toBe(200);
   });
 
-  test("does not go on from one that breaks off, for another daemon's answer", async () => {
+  test("does not ask another daemon when the first one aborts its answer", async () => {
     await using first = await startFakeLocalApi({ status: (response) => response.destroy() });
     await using second = await startFakeLocalApi();
     const places = [{ socketPath: first.socketPath }, { socketPath: second.socketPath }];
@@ -47,7 +47,7 @@ describe("exchange", () => {
     expect(second.requests).toHaveLength(0);
   });
 
-  test("stops at the first that listens", async () => {
+  test("stops at the first address that listens", async () => {
     await using first = await startFakeLocalApi({
       status: (response) => void response.writeHead(500).end(),
     });
@@ -60,7 +60,7 @@ describe("exchange", () => {
     expect(second.requests).toHaveLength(0);
   });
 
-  test("says where it looked last when nobody listens anywhere", async () => {
+  test("names the last address it tried when nothing listens", async () => {
     await expect(ask(nobody)).rejects.toMatchObject({
       code: "DAEMON_ABSENT",
       message: expect.stringContaining("127.0.0.1:1"),

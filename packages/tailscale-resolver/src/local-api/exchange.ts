@@ -3,17 +3,20 @@ import { SourceError, type SourceErrorCode } from "../errors.ts";
 import { readText } from "../read-text.ts";
 import type { Endpoint } from "./endpoint.ts";
 
-/** Name of this source in errors and in `Status.source`. */
+/** The name of this source in errors and in `Status.source`. */
 export const LOCAL_API = "local-api";
 
-/** How to reach a daemon, and what to ask it. */
+/** A request, and how to reach the daemon. */
 export interface Exchange {
-  /** Where it may listen. They are looked for each time: ports and passwords change with a restart. */
+  /**
+   * Finds the addresses where the daemon may listen. It is called for each request, because ports
+   * and passwords change with a restart.
+   */
   places: (signal: AbortSignal) => Iterable<Endpoint> | AsyncIterable<Endpoint>;
   method: "GET" | "POST";
-  /** Below `/localapi/v0/`, with its query. */
+  /** The path below `/localapi/v0/`, with its query. */
   path: string;
-  /** For the whole exchange. The daemon answers nobody until its backend is up. */
+  /** The timeout of the whole exchange. The daemon answers no request until its backend is up. */
   timeoutMs: number;
   signal: AbortSignal | undefined;
 }
@@ -24,9 +27,10 @@ export interface Answer {
 }
 
 /**
- * Asks tailscaled over its LocalAPI, in a connection of its own.
+ * Sends a request to tailscaled's LocalAPI over a new connection.
  *
- * @throws SourceError when nobody answers, not in time, or not this user (401, 403).
+ * @throws SourceError when no daemon answers, none answers in time, or this user may not ask (401,
+ * 403).
  */
 export async function exchange(what: Exchange): Promise<Answer> {
   const { timeoutMs, signal } = what;
@@ -44,14 +48,17 @@ export async function exchange(what: Exchange): Promise<Answer> {
   }
 }
 
-/** An answer that is none: the daemon's own trouble, or a question it does not understand. */
+/**
+ * Creates the error for a failure status: the daemon's own fault, or a request that it does not
+ * understand.
+ */
 export const unanswered = ({ status, body }: Answer): SourceError =>
-  new SourceError(`tailscaled could not answer; see its log: HTTP ${status}: ${told(body)}`, {
+  new SourceError(`tailscaled could not answer; see its log: HTTP ${status}: ${messageOf(body)}`, {
     code: "BAD_RESPONSE",
     source: LOCAL_API,
   });
 
-/** Asks at the first place where somebody listens. */
+/** Asks at the first address where a daemon listens. */
 async function askFirst(what: Exchange, signal: AbortSignal): Promise<Answer> {
   let nobody: unknown;
   for await (const endpoint of what.places(signal)) {
@@ -72,7 +79,7 @@ function ask(endpoint: Endpoint, what: Exchange, signal: AbortSignal): Promise<A
         (body) => resolve({ status: response.statusCode ?? 0, body }),
         reject,
       );
-    // The address, never "localhost", which may be ::1: tailscale issue 7851.
+    // The address and not "localhost", which may be ::1: tailscale issue 7851.
     const place =
       "socketPath" in endpoint
         ? endpoint
@@ -82,7 +89,8 @@ function ask(endpoint: Endpoint, what: Exchange, signal: AbortSignal): Promise<A
         ...place,
         method: what.method,
         path: `/localapi/v0/${what.path}`,
-        // tailscaled refuses any other Host, and Node would send "localhost": ipn/localapi validHost.
+        // tailscaled refuses any other Host, and Node would send "localhost": ipn/localapi
+        // validHost.
         headers: { Host: "local-tailscaled.sock" },
         agent: false,
         signal,
@@ -98,26 +106,26 @@ const codeOf = (error: unknown) => (error as NodeJS.ErrnoException).code;
 
 const isAbsence = (error: unknown) => ["ENOENT", "ECONNREFUSED"].includes(codeOf(error) ?? "");
 
-/** What an error's body says; Go's own client reads the key in either case. */
-function told(body: string): string {
+/** Returns the message in an error's body. Go's own client accepts the key in either case. */
+function messageOf(body: string): string {
   let said = body;
   try {
     const answer = JSON.parse(body) as Record<string, unknown>;
     said = String(answer.error ?? answer.Error ?? body);
   } catch {
-    // Most are plain text.
+    // Most error bodies are plain text.
   }
   return said.trim().slice(0, 500);
 }
 
 function refusal({ status, body }: Answer): SourceError {
-  const said = `HTTP ${status}: ${told(body)}`;
+  const said = `HTTP ${status}: ${messageOf(body)}`;
   return body.startsWith("invalid localapi request")
     ? new SourceError(
-        `tailscaled takes this request for one of a browser; ask it directly, not through a proxy: ${said}`,
+        `tailscaled treats this request as one from a browser; ask it directly, not through a proxy: ${said}`,
         { code: "BAD_RESPONSE", source: LOCAL_API },
       )
-    : new SourceError(`tailscaled refuses to tell this user, ask as another one: ${said}`, {
+    : new SourceError(`tailscaled refuses this user; ask as another user: ${said}`, {
         code: "NO_PERMISSION",
         source: LOCAL_API,
       });
@@ -132,14 +140,14 @@ const hung = (timeoutMs: number, cause: unknown) =>
 function toSourceError(error: unknown): SourceError {
   const fail = (code: SourceErrorCode, message: string) =>
     new SourceError(message, { code, source: LOCAL_API, cause: error });
-  // The system's own words tell the operation, and the socket or file: "connect ENOENT /var/run/…".
+  // The system's message names the operation and the socket or file: "connect ENOENT /var/run/…".
   const said = error instanceof Error ? error.message : String(error);
   switch (codeOf(error)) {
     case "ENOENT":
     case "ECONNREFUSED":
       return fail(
         "DAEMON_ABSENT",
-        `tailscaled does not run, or not there (${said}); start it, or pass its socketPath`,
+        `tailscaled does not run, or listens elsewhere (${said}); start it, or pass its socketPath`,
       );
     case "EACCES":
     case "EPERM":
@@ -150,7 +158,7 @@ function toSourceError(error: unknown): SourceError {
     default:
       return fail(
         "BAD_RESPONSE",
-        `the exchange with tailscaled broke off (${said}), as when it restarts; try again`,
+        `the connection to tailscaled was lost (${said}), as happens when it restarts; try again`,
       );
   }
 }

@@ -23,8 +23,8 @@ describe("ping", () => {
       facts: { PeerRelay: "203.0.113.9:7777:vni:1" },
       path: { kind: "peer-relay", endpoint: "203.0.113.9:7777:vni:1" },
     },
-    { title: "a path that the daemon does not tell", facts: {}, path: undefined },
-  ])("tells the time and $title", async ({ facts, path }) => {
+    { title: "a path that the daemon does not report", facts: {}, path: undefined },
+  ])("reports the time and $title", async ({ facts, path }) => {
     await using daemon = await startFakeLocalApi({ ping: result(facts) });
     const { ping } = localApiSource({ socketPath: daemon.socketPath });
     expect(await ping("100.70.0.2")).toEqual({ reached: true, latencyMs: 12.3, path });
@@ -43,7 +43,7 @@ describe("ping", () => {
     },
   );
 
-  test("ends itself when the node does not answer, since the daemon would wait for ever", async () => {
+  test("times out when the node does not answer, since the daemon would wait for ever", async () => {
     const left: Promise<unknown>[] = [];
     await using daemon = await startFakeLocalApi({
       ping: (response) => void left.push(once(response, "close")),
@@ -57,19 +57,19 @@ describe("ping", () => {
     expect(left).toHaveLength(1);
   });
 
-  test("can be called off", async () => {
+  test("ends when the signal aborts", async () => {
     const stop = new AbortController();
     await using daemon = await startFakeLocalApi({ ping: () => stop.abort(new Error("enough")) });
     const { ping } = localApiSource({ socketPath: daemon.socketPath });
     await expect(ping("100.70.0.2", { signal: stop.signal })).rejects.toThrow("enough");
   });
 
-  test("fails when there is no daemon to ask", async () => {
+  test("fails when there is no daemon", async () => {
     const { ping } = localApiSource({ socketPath: "/nonexistent/tailscaled.sock" });
     await expect(ping("100.70.0.2")).rejects.toMatchObject({ code: "DAEMON_ABSENT" });
   });
 
-  test("fails on an answer that is none", async () => {
+  test("fails on an invalid answer", async () => {
     await using daemon = await startFakeLocalApi({
       ping: (response) => void response.writeHead(500).end('{"error": "no backend"}'),
     });

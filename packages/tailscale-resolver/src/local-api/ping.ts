@@ -1,34 +1,39 @@
 import { isIP } from "node:net";
 import { z } from "zod";
 import { parseJson } from "../go-json.ts";
-import { type Path, pathOf } from "../path.ts";
+import { type Path, pathOf } from "../status.ts";
 import { LOCAL_API } from "./exchange.ts";
 
-/** What a ping came to. A node that does not answer is a result, not an error. */
+/** The result of a ping. A node that does not answer is a result, not an error. */
 export type Pong =
   | {
       reached: true;
-      /** There and back, in milliseconds. */
+      /** The round trip in milliseconds. */
       latencyMs: number;
-      /** The way it took; `undefined` when the daemon does not say. */
+      /** The path of the packets; `undefined` when the daemon does not report it. */
       path: Path | undefined;
     }
   | {
       reached: false;
-      /** The daemon's words, such as `no matching peer`. */
+      /** The daemon's message, such as `no matching peer`. */
       reason: string;
     };
 
-/** @throws TypeError for a name: tailscaled takes addresses only. */
+/**
+ * Returns the path and query of a ping.
+ *
+ * @throws TypeError for a name: tailscaled accepts only addresses.
+ */
 export function pingPath(ip: string): string {
   if (!isIP(ip)) {
-    throw new TypeError(`${JSON.stringify(ip)} is no IP address: resolve the name first`);
+    throw new TypeError(`${JSON.stringify(ip)} is not an IP address: resolve the name first`);
   }
-  // "disco" is answered by the peer's tailscaled itself: neither policy nor firewall stop it.
+  // The peer's tailscaled answers a "disco" ping itself, so neither the policy nor a firewall stops
+  // it.
   return `ping?${new URLSearchParams({ ip, type: "disco" })}`;
 }
 
-// tailscale ipn/ipnstate PingResult; failures are 200 with `Err`.
+// tailscale ipn/ipnstate PingResult. A failure has status 200 and `Err`.
 const schema = z.object({
   Err: z.string().catch(""),
   LatencySeconds: z.number().min(0).catch(0),
@@ -37,7 +42,11 @@ const schema = z.object({
   DERPRegionCode: z.string().catch(""),
 });
 
-/** @throws SourceError `BAD_RESPONSE` when it is not the result of a ping. */
+/**
+ * Parses the daemon's answer to a ping.
+ *
+ * @throws SourceError `BAD_RESPONSE` when it is not the result of a ping.
+ */
 export function parsePong(json: string): Pong {
   const pong = parseJson(json, { schema, source: LOCAL_API, what: "the result of a ping" });
   if (pong.Err !== "") return { reached: false, reason: pong.Err };

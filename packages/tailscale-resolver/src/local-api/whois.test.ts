@@ -8,7 +8,7 @@ import { parseWhoIs } from "./whois.ts";
 const parse = (document: object) => parseWhoIs(toJson(document));
 
 describe("whois", () => {
-  test("tells the machine, its owner and what the policy grants them", async () => {
+  test("returns the machine, its owner and the grants of the policy", async () => {
     const hub = "loom.example/cap/hub";
     const answer = sampleWhoIs({ grants: { [hub]: [{ role: "operator" }] } });
     await using daemon = await startFakeLocalApi({ whois: sendJson(answer) });
@@ -46,7 +46,7 @@ describe("whois", () => {
   });
 
   test.for(["127.0.0.1", "::1", "192.168.7.2", "203.0.113.4", "100.115.92.7", "100.100.100.100"])(
-    "does not trust, nor ask about, %s",
+    "neither trusts nor asks about %s",
     async (address) => {
       await using daemon = await startFakeLocalApi({ whois: sendJson(sampleWhoIs()) });
       const { whois } = localApiSource({ socketPath: daemon.socketPath });
@@ -59,7 +59,7 @@ describe("whois", () => {
     },
   );
 
-  test("knows nobody behind an address that the daemon does not match", async () => {
+  test("identifies nobody at an address that the daemon does not match", async () => {
     await using daemon = await startFakeLocalApi();
     const { whois } = localApiSource({ socketPath: daemon.socketPath });
     const stranger = await whois({ address: "100.70.0.9", port: 9 });
@@ -70,7 +70,7 @@ describe("whois", () => {
     { title: "fails", answer: 500, timeoutMs: 5_000, code: "BAD_RESPONSE" },
     { title: "refuses", answer: 403, timeoutMs: 5_000, code: "NO_PERMISSION" },
     { title: "does not answer", answer: undefined, timeoutMs: 50, code: "DAEMON_HUNG" },
-  ])("lets nobody in when the daemon $title", async ({ answer, timeoutMs, code }) => {
+  ])("identifies nobody when the daemon $title", async ({ answer, timeoutMs, code }) => {
     await using daemon = await startFakeLocalApi({
       whois: (response) => {
         if (answer) response.writeHead(answer).end();
@@ -84,13 +84,13 @@ describe("whois", () => {
     { address: "anvil", port: 9 },
     { address: "100.70.0.2", port: 0 },
     { address: "100.70.0.2", port: 1.5 },
-  ])("refuses %j, which is no end of a connection", async (remote) => {
+  ])("refuses %j, which is not the end of a connection", async (remote) => {
     await expect(localApiSource().whois(remote)).rejects.toThrow(TypeError);
   });
 });
 
 describe("parseWhoIs", () => {
-  test("takes a tagged machine for its tags, never for the placeholder that owns it", () => {
+  test("identifies a tagged machine by its tags, never by the placeholder that owns it", () => {
     const node = { Tags: ["tag:agent", "tag:gpu"], User: 26059037925131999n };
     const user = { ID: 26059037925131999n, LoginName: "tagged-devices" };
     expect(parse(sampleWhoIs({ node, user }))).toMatchObject({
@@ -115,7 +115,7 @@ describe("parseWhoIs", () => {
     ]);
   });
 
-  test("does not take the node's attributes for grants", () => {
+  test("does not treat the node's attributes as grants", () => {
     const caller = parse(sampleWhoIs({ node: { CapMap: { "loom.example/cap/hub": [{}] } } }));
     expect(caller.known && caller.grants.size).toBe(0);
   });
@@ -123,7 +123,7 @@ describe("parseWhoIs", () => {
   test.for([
     { reason: "EXPIRED", node: { Expired: true } },
     { reason: "SHAREE", node: { Hostinfo: { OS: "iOS", ShareeNode: true } } },
-  ])("knows nobody on a node that is $reason", ({ reason, node }) => {
+  ])("identifies nobody on a node that is $reason", ({ reason, node }) => {
     expect(parse(sampleWhoIs({ node }))).toMatchObject({ known: false, reason });
   });
 
@@ -138,7 +138,7 @@ describe("parseWhoIs", () => {
     },
     { title: "no user", document: { Node: sampleWhoIs().Node } },
     { title: "another document", document: {} },
-  ])("refuses $title rather than guess", ({ document }) => {
+  ])("refuses $title instead of guessing", ({ document }) => {
     expect(() => parse(document)).toThrow(expect.objectContaining({ code: "BAD_RESPONSE" }));
   });
 });

@@ -1,54 +1,66 @@
 import { isIP, isIPv6 } from "node:net";
 import { z } from "zod";
-import { isTailnetAddress, unmapped } from "../address.ts";
+import { isTailnetAddress, unmapIpv4 } from "../address.ts";
 import { SourceError } from "../errors.ts";
 import { bareName, instant, parseJson } from "../go-json.ts";
 import { LOCAL_API } from "./exchange.ts";
 
 /**
- * Who is at the other end of a connection.
+ * The identity at the other end of a connection.
  *
- * Only `known: true` identifies somebody. Everything else is a refusal with its reason, and a daemon
- * that cannot tell is an error (`SourceError`), so that nobody is let in for want of an answer.
+ * Only `known: true` identifies a caller. Any other result is a refusal with its reason. If the
+ * daemon cannot answer, the call throws a `SourceError`, so that a missing answer never admits
+ * anybody.
  */
 export type WhoIs = KnownCaller | UnknownCaller;
 
-/** A machine of the tailnet, or one shared into it, and whom it acts for. */
+/** A machine of the tailnet or one shared into it, and the identity that it acts for. */
 export interface KnownCaller {
   known: true;
-  /** The machine. All programs and users on it share its identity. */
+  /** The machine. All its programs and users share its identity. */
   node: {
-    /** Stable node id: the only key to remember a machine by. Names are used again, node keys change. */
+    /**
+     * The stable node id, the only key to remember a machine by: names are reused, and node keys
+     * change.
+     */
     id: string;
-    /** Full name, lower case, without the final dot. Foreign suffix: shared in from another tailnet. */
+    /**
+     * The full name in lower case, without the final dot. A foreign suffix means that the node is
+     * shared in from another tailnet.
+     */
     fqdn: string;
-    /** Operating system as the machine itself reports it, such as `"linux"`; `""` when unknown. */
+    /** The operating system as the machine reports it, such as `"linux"`; `""` when unknown. */
     os: string;
-    /** Its addresses of both families, without prefix lengths. */
+    /** The addresses of both families, without prefix lengths. */
     addresses: string[];
     /** `undefined` when its key never expires, as for tagged machines. */
     keyExpiresAt: Date | undefined;
   };
   /**
-   * Whom the machine acts for: its tags when it has any, else the person who logged it in. A tagged
-   * machine has no owner; the control server's placeholder for one is never reported as a person.
+   * The identity that the machine acts for: its tags if it has any, else the person who logged it
+   * in. A tagged machine has no owner. The control server's placeholder owner is never reported as
+   * a person.
    */
   identity:
     | { kind: "tags"; tags: readonly [string, ...string[]] }
     | {
         kind: "user";
-        /** Decimal user id, as text: it may exceed 2^53. */
+        /** The decimal user id, as text because it may exceed 2^53. */
         id: string;
-        /** Login name, such as an email address; on headscale an email or a user name. */
+        /**
+         * The login name, such as an email address. On headscale it is an email address or a user
+         * name.
+         */
         login: string;
         displayName: string;
-        /** Empty unless the control server tells groups. */
+        /** Empty unless the control server reports groups. */
         groups: readonly string[];
       };
   /**
-   * What the tailnet's policy grants this caller towards this machine: application capability, such as
-   * `"loom.example/cap/hub"`, to the values of all matching grants in order. A key without values is a
-   * grant too. Not the node's own attributes, which grant nothing.
+   * The grants of the tailnet's policy to this caller towards this machine. The key is an
+   * application capability such as `"loom.example/cap/hub"`; the value lists the values of all
+   * matching grants in order. A key without values is a grant too. The node's own attributes are
+   * not included, because they grant nothing.
    */
   grants: ReadonlyMap<string, readonly unknown[]>;
 }
@@ -56,22 +68,26 @@ export interface KnownCaller {
 export interface UnknownCaller {
   known: false;
   /**
-   * `NOT_TAILNET`: the address is not one that Tailscale gives to nodes, so it was not asked about.
-   * `NO_MATCH`: the daemon knows no such connection. `EXPIRED`: the node's key has expired.
-   * `SHAREE`: a device of somebody whom this machine was shared with, not a member of the tailnet.
+   *
+   * - `NOT_TAILNET`: the address is outside the ranges that Tailscale assigns, so tailscaled was
+   *   not asked.
+   * - `NO_MATCH`: the daemon does not know the connection.
+   * - `EXPIRED`: the node's key has expired.
+   * - `SHAREE`: the device belongs to a person this machine was shared with, who is not a member of
+   *   the tailnet.
    */
   reason: "NOT_TAILNET" | "NO_MATCH" | "EXPIRED" | "SHAREE";
-  /** For logs and people: the reason, and what would have made it succeed. */
+  /** The reason and its fix, for logs and people. */
   message: string;
 }
 
-/** A remote end of a TCP connection: `socket.remoteAddress` and `socket.remotePort`. */
+/** The remote end of a TCP connection: `socket.remoteAddress` and `socket.remotePort`. */
 export interface RemoteEnd {
   address: string;
   port: number;
 }
 
-/** Cannot identify the caller, and why. */
+/** Creates the result for a caller that cannot be identified. */
 export const unknownCaller = (reason: UnknownCaller["reason"], who: string): UnknownCaller => ({
   known: false,
   reason,
@@ -80,33 +96,35 @@ export const unknownCaller = (reason: UnknownCaller["reason"], who: string): Unk
 
 const refusals = {
   NOT_TAILNET: "is not a tailnet address: connect to this machine's tailnet address",
-  NO_MATCH: "is not known to tailscaled: connect over the tailnet, from a machine of it",
+  NO_MATCH: "is not known to tailscaled: connect over the tailnet, from one of its machines",
   EXPIRED: "has an expired key: log in again on it (`tailscale up --force-reauth`)",
-  SHAREE: "belongs to somebody outside of the tailnet: use a machine of this tailnet",
+  SHAREE: "belongs to a person outside the tailnet: use a machine of this tailnet",
 } as const;
 
 /**
- * The question for tailscaled, or `undefined` when the address cannot be of the tailnet.
+ * Returns the request for tailscaled, or `undefined` when the address cannot be in the tailnet.
  *
- * The check comes first because of its price: an unknown address makes the daemon search for up to
- * 180 ms (tailscale wgengine/netstack proxymap); for the same reason the protocol is named.
+ * The range is checked first because a lookup is expensive: for an unknown address the daemon
+ * searches for up to 180 ms (tailscale wgengine/netstack proxymap). The protocol is named for the
+ * same reason.
  *
- * @throws TypeError for what is no remote end of a connection.
+ * @throws TypeError when the argument is not the remote end of a connection.
  */
 export function whoIsPath({ address, port }: RemoteEnd): string | undefined {
   if (!isIP(address) || !Number.isInteger(port) || port < 1 || port > 65_535) {
     throw new TypeError(
-      `${JSON.stringify({ address, port })} is no remote end: pass remoteAddress and remotePort of an open socket`,
+      `${JSON.stringify({ address, port })} is not the remote end of a connection: pass remoteAddress and remotePort of an open socket`,
     );
   }
   if (!isTailnetAddress(address)) return undefined;
-  const ip = unmapped(address);
+  const ip = unmapIpv4(address);
   const addr = isIPv6(ip) ? `[${ip}]:${port}` : `${ip}:${port}`;
   return `whois?${new URLSearchParams({ proto: "tcp", addr })}`;
 }
 
 // LocalAPI `whois`: tailscale client/tailscale/apitype WhoIsResponse. Unlike a status, this admits
-// people: what an identity is made of is checked, and a surprise in it refuses rather than falls back.
+// people. So every field of an identity is checked, and an unexpected value causes a refusal
+// instead of a default.
 const id = z.union([z.string().min(1), z.number().transform(String)]);
 const schema = z.object({
   Node: z.object({
@@ -127,13 +145,13 @@ const schema = z.object({
   CapMap: z.record(z.string(), z.array(z.unknown()).nullable()).nullish(),
 });
 
-/** What the control server calls the owner of machines that have none. */
+/** The control server's owner of machines that have none. */
 const NOBODY = "tagged-devices";
 
 /**
- * Reads the daemon's answer about a caller.
+ * Parses the daemon's answer about a caller.
  *
- * @throws SourceError `BAD_RESPONSE` when it does not say clearly who that is.
+ * @throws SourceError `BAD_RESPONSE` when the answer does not clearly identify the caller.
  */
 export function parseWhoIs(json: string): WhoIs {
   const answer = parseJson(json, { schema, source: LOCAL_API, what: "an identity" });

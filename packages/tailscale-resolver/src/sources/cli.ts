@@ -1,86 +1,85 @@
-import { spawn } from "node:child_process";
-import { once } from "node:events";
+import { setTimeout as sleep } from "node:timers/promises";
 import { SourceError, type SourceErrorCode } from "../errors.ts";
-import { milliseconds } from "../milliseconds.ts";
 import { parseStatus } from "../parse-status.ts";
-import { readText } from "../read-text.ts";
-import type { Source } from "../source.ts";
+import { MAX_BYTES, tooLong } from "../read-text.ts";
+import { type Exit, OutputTooLongError, runCommand } from "../run-command.ts";
+import { milliseconds, type Source } from "../source.ts";
 
 export interface CliSourceOptions {
-  /** The executable, a name on PATH or a path; default `"tailscale"`. No shell is involved. */
+  /** The executable, a name in PATH or a path. Default `"tailscale"`. It runs without a shell. */
   command?: string | undefined;
-  /** The process is killed after that; default 4 000, as the command itself tries for 2 s or more. */
+  /**
+   * The time after which the process is killed, in milliseconds. Default 4 000, because the command
+   * itself retries for 2 s or more.
+   */
   timeoutMs?: number | undefined;
 }
 
-/** Creates a source that runs `tailscale status --json`, and reads its stdout only. */
+/** The longest time that a killed process usually takes to be gone. */
+const KILLED_MS = 250;
+
+/**
+ * Creates a source that runs `tailscale status --json` and reads its stdout. It starts no new
+ * process while an earlier one cannot be killed.
+ */
 export function cliSource({
   command = "tailscale",
   timeoutMs = 4_000,
 }: CliSourceOptions = {}): Source {
   const name = "cli";
   milliseconds("timeoutMs", timeoutMs, 1);
+  const givenUp = new Set<Promise<void>>();
+  const remember = (ended: Promise<void>) => {
+    givenUp.add(ended);
+    void ended.then(() => givenUp.delete(ended));
+  };
   return {
     name,
     async read({ signal } = {}) {
       signal?.throwIfAborted();
-      const timeout = AbortSignal.timeout(timeoutMs);
-      try {
-        const exit = await run(
-          name,
-          command,
-          signal ? AbortSignal.any([signal, timeout]) : timeout,
+      if (givenUp.size > 0) await Promise.race([...givenUp, sleep(KILLED_MS)]);
+      if (givenUp.size > 0) {
+        throw new SourceError(
+          `an earlier \`${command} status\` hangs and cannot be killed: find out what it waits for; it runs again only after that process has ended`,
+          { code: "DAEMON_HUNG", source: name },
         );
+      }
+      const timeout = AbortSignal.timeout(timeoutMs);
+      let ended: Promise<void> | undefined;
+      try {
+        const exit = await runCommand(command, ["status", "--json"], {
+          signal: signal ? AbortSignal.any([signal, timeout]) : timeout,
+          maxBytes: MAX_BYTES,
+          onStart: (gone) => {
+            ended = gone;
+          },
+        });
         if (exit.code === 0) return parseStatus(exit.stdout, name);
         throw failedExit(name, { command, ...exit });
       } catch (error) {
+        if (ended !== undefined) remember(ended);
         signal?.throwIfAborted();
         if (error instanceof SourceError) throw error;
+        if (error instanceof OutputTooLongError) throw tooLong(name);
         throw toSourceError(error, { name, command, timeoutMs, timedOut: timeout.aborted });
       }
     },
   };
 }
 
-interface Exit {
-  code: number | null;
-  stdout: string;
-  stderr: string;
-}
-
-async function run(source: string, command: string, signal: AbortSignal): Promise<Exit> {
-  // Not execFile: that answers an abort with SIGTERM, whatever its killSignal.
-  const child = spawn(command, ["status", "--json"], {
-    stdio: ["ignore", "pipe", "pipe"],
-    signal,
-    killSignal: "SIGKILL",
-    windowsHide: true,
-  });
-  try {
-    const [stdout, stderr, [code]] = await Promise.all([
-      readText(child.stdout, source),
-      readText(child.stderr, source),
-      once(child, "close"),
-    ]);
-    return { code, stdout, stderr };
-  } finally {
-    child.kill("SIGKILL"); // it may have more to say than we read
-    // A child of the killed command may still hold the other ends, and so this process.
-    child.stdout.destroy();
-    child.stderr.destroy();
-  }
-}
-
-/** The command exits with 1 whatever went wrong; for `status`, that is not reaching the daemon. */
+/**
+ * The command exits with 1 for any failure. For `status`, the failure is that it cannot reach the
+ * daemon.
+ */
 function failedExit(source: string, { command, code, stderr }: Exit & { command: string }) {
   const said = stderr.trim().slice(-500) || "nothing on stderr";
   return code === null
-    ? new SourceError(`\`${command} status\` was killed, run it by hand to see why: ${said}`, {
+    ? new SourceError(`\`${command} status\` was killed; run it by hand to see why: ${said}`, {
         code: "BAD_RESPONSE",
         source,
       })
     : new SourceError(
-        `\`${command} status\` cannot reach tailscaled (exit code ${code}); start it, or heed what the command says: ${said}`,
+        `\`${command} status\` cannot reach tailscaled (exit code ${code}); start it, or follow the command's message: ${said}`,
         { code: "DAEMON_ABSENT", source },
       );
 }
@@ -102,11 +101,14 @@ function toSourceError(
     case "ENOENT":
       return fail(
         "NOT_INSTALLED",
-        `there is no command ${command}: install Tailscale, or pass the path as \`command\` (macOS app: /Applications/Tailscale.app/Contents/MacOS/Tailscale)`,
+        `the command ${command} does not exist: install Tailscale, or pass the path as \`command\` (macOS app: /Applications/Tailscale.app/Contents/MacOS/Tailscale)`,
       );
     case "EACCES":
-      return fail("NO_PERMISSION", `this user may not run ${command}: make it executable for them`);
+      return fail(
+        "NO_PERMISSION",
+        `this user may not run ${command}: make it executable for this user`,
+      );
     default:
-      return fail("BAD_RESPONSE", `${command} does not run, try it by hand: ${error}`);
+      return fail("BAD_RESPONSE", `${command} does not run; try it by hand: ${error}`);
   }
 }

@@ -13,7 +13,7 @@ const failing = (name: string, message: string): Source => ({
 const list = staticSource({ anvil: "127.0.0.1" });
 
 describe("firstOf", () => {
-  test("takes the first answer, and asks nobody after it", async () => {
+  test("takes the first answer, and asks no source after it", async () => {
     const last = { name: "last", read: vi.fn<Source["read"]>() };
     const source = firstOf([failing("socket", "no socket"), list, last]);
     expect(await source.read()).toMatchObject({ source: "static" });
@@ -21,7 +21,7 @@ describe("firstOf", () => {
     expect(source.name).toBe("first-of(socket, static, last)");
   });
 
-  test("takes a stopped daemon for an answer", async () => {
+  test("counts a stopped daemon as an answer", async () => {
     const stopped = { ...(await list.read()), source: "stopped", state: "Stopped" };
     const source = firstOf([{ name: "stopped", read: async () => stopped }, list]);
     expect(await source.read()).toBe(stopped);
@@ -37,7 +37,7 @@ describe("firstOf", () => {
     });
   });
 
-  test("lists the failures of one within another as if they stood side by side", async () => {
+  test("lists the failures of a nested firstOf with those of the outer one", async () => {
     const inner = firstOf([failing("socket", "no socket"), failing("cli", "no command")]);
     await expect(firstOf([inner, failing("list", "no list")]).read()).rejects.toMatchObject({
       failures: [{ source: "socket" }, { source: "cli" }, { source: "list" }],
@@ -45,7 +45,7 @@ describe("firstOf", () => {
     });
   });
 
-  test("asks no further source once it is called off", async () => {
+  test("asks no further source after the signal aborted", async () => {
     const stop = new AbortController();
     const first: Source = {
       name: "first",
@@ -60,7 +60,7 @@ describe("firstOf", () => {
     expect(second.read).not.toHaveBeenCalled();
   });
 
-  test("refuses to be created over nothing", () => {
+  test("refuses an empty list of sources", () => {
     expect(() => firstOf([])).toThrow(TypeError);
   });
 });

@@ -2,11 +2,11 @@ import { AllSourcesFailedError } from "../errors.ts";
 import type { Source } from "../source.ts";
 
 /**
- * Creates a source that asks several in order and takes the first answer.
+ * Creates a source that asks several sources in order and takes the first answer.
  *
- * A daemon that says it is stopped has answered, so the next source is not asked then.
+ * A stopped daemon has answered, so the next source is not asked then.
  *
- * @throws AllSourcesFailedError from `read`, with the failure of each.
+ * @throws AllSourcesFailedError from `read`, with the failure of each source.
  */
 export function firstOf(sources: readonly Source[]): Source {
   if (sources.length === 0) throw new TypeError("firstOf needs at least one source");

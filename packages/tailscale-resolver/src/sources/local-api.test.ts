@@ -10,14 +10,14 @@ import { sampleStatus, toJson } from "../testing/sample-status.ts";
 import { localApiSource } from "./local-api.ts";
 
 describe("localApiSource", () => {
-  test("reads the status from a daemon that checks who asks", async () => {
+  test("reads the status from a daemon that checks the caller", async () => {
     await using daemon = await startFakeLocalApi();
     const status = await localApiSource({ socketPath: daemon.socketPath }).read();
     expect(status).toMatchObject({ source: "local-api", self: { name: "forge" } });
     expect(daemon.requests).toHaveLength(1);
   });
 
-  test("is read through checks that Node's own headers do not pass", async () => {
+  test("passes the daemon's checks, which Node's default headers do not pass", async () => {
     await using daemon = await startFakeLocalApi();
     const path = "/localapi/v0/status";
     const [response] = await once(get({ socketPath: daemon.socketPath, path }), "response");
@@ -38,7 +38,7 @@ describe("localApiSource", () => {
     expect(peers).toHaveLength(2_000);
   });
 
-  test("stops reading what is too long for a status, and hangs up", async () => {
+  test("stops reading an answer that is too long, and closes the connection", async () => {
     let sent = 0;
     const hungUp = Promise.withResolvers<void>();
     await using daemon = await startFakeLocalApi({
@@ -81,27 +81,27 @@ describe("localApiSource", () => {
       failure: { code: "NO_PERMISSION", message: expect.stringContaining("already in use") },
     },
     {
-      title: "what only a proxy adds to a request as no lack of permission",
+      title: "a header that only a proxy adds as a bad response",
       answer: (response) => void response.writeHead(403).end("invalid localapi request\n"),
       failure: { code: "BAD_RESPONSE", message: expect.stringContaining("not through a proxy") },
     },
     {
-      title: "an answer of 500 as no status, with its text",
+      title: "an answer of 500 as a bad response, with its text",
       answer: (response) => void response.writeHead(500).end('{"error": "no backend"}'),
       failure: { code: "BAD_RESPONSE", message: expect.stringMatching(/HTTP 500: no backend$/) },
     },
     {
-      title: "an answer of 500 as older daemons write it",
+      title: "an answer of 500 in the form of older daemons",
       answer: (response) => void response.writeHead(500).end('{"Error": "no backend"}'),
       failure: { code: "BAD_RESPONSE", message: expect.stringMatching(/HTTP 500: no backend$/) },
     },
     {
-      title: "truncated JSON as no status",
+      title: "truncated JSON as a bad response",
       answer: (response) => void response.end(toJson(sampleStatus()).slice(0, 400)),
       failure: { code: "BAD_RESPONSE", cause: expect.any(SyntaxError) },
     },
     {
-      title: "a daemon that dies within its answer as no status",
+      title: "a daemon that dies during its answer as a bad response",
       answer: (response) => {
         response.writeHead(200, { "content-length": 9_999 }).write('{"BackendState":', () => {
           response.destroy();
@@ -116,7 +116,7 @@ describe("localApiSource", () => {
       failure: { code: "DAEMON_HUNG", message: expect.stringContaining("within 100 ms") },
     },
     {
-      title: "silence within the answer as a hung daemon",
+      title: "silence during the answer as a hung daemon",
       answer: (response) => void response.writeHead(200).write("{"),
       timeoutMs: 100,
       failure: { code: "DAEMON_HUNG" },
@@ -127,7 +127,7 @@ describe("localApiSource", () => {
     await expect(source.read()).rejects.toMatchObject({ source: "local-api", ...failure });
   });
 
-  test("reports a socket that is not there as an absent daemon", async () => {
+  test("reports a missing socket as an absent daemon", async () => {
     const source = localApiSource({ socketPath: "/nonexistent/tailscaled.sock" });
     await expect(source.read()).rejects.toMatchObject({
       code: "DAEMON_ABSENT",
@@ -135,12 +135,12 @@ describe("localApiSource", () => {
     });
   });
 
-  test("reports a socket that nobody listens on as an absent daemon", async () => {
+  test("reports a socket without a listener as an absent daemon", async () => {
     await using daemon = await startFakeLocalApi();
     const leftover = `${daemon.socketPath}.leftover`;
     const died = createServer().listen(`${daemon.socketPath}.died`);
     await once(died, "listening");
-    // Node removes the file of a server that it closes, but not another name of it.
+    // Node removes the socket file of a server that it closes, but not another link to it.
     await link(`${daemon.socketPath}.died`, leftover);
     died.close();
     await once(died, "close");
@@ -153,7 +153,7 @@ describe("localApiSource", () => {
   test("reports a socket that this user may not open as a lack of permission", async () => {
     await using daemon = await startFakeLocalApi();
     await chmod(daemon.socketPath, 0);
-    // Modes do not bind root, so root asks as nobody.
+    // File modes do not restrict root, so root asks as nobody.
     const root = process.geteuid?.() === 0;
     if (root) process.seteuid?.(65534);
     try {
@@ -167,7 +167,7 @@ describe("localApiSource", () => {
     }
   });
 
-  test("ends the exchange when it is called off, with the signal's reason", async () => {
+  test("ends the exchange when the signal aborts, with its reason", async () => {
     const stop = new AbortController();
     const closed: Promise<unknown>[] = [];
     await using daemon = await startFakeLocalApi({
@@ -182,7 +182,7 @@ describe("localApiSource", () => {
     expect(closed).toHaveLength(1);
   });
 
-  test("does not connect for a caller who has already given up", async () => {
+  test("does not connect when the signal has already aborted", async () => {
     await using daemon = await startFakeLocalApi();
     const signal = AbortSignal.abort(new Error("gone"));
     const source = localApiSource({ socketPath: daemon.socketPath });
@@ -190,7 +190,7 @@ describe("localApiSource", () => {
     expect(daemon.requests).toHaveLength(0);
   });
 
-  test("refuses a timeout of nothing when it is created", () => {
+  test("refuses a timeout of zero when it is created", () => {
     expect(() => localApiSource({ timeoutMs: 0 })).toThrow(RangeError);
   });
 });

@@ -9,48 +9,51 @@ import {
   type WhoIs,
   whoIsPath,
 } from "../local-api/whois.ts";
-import { milliseconds } from "../milliseconds.ts";
 import { parseStatus } from "../parse-status.ts";
-import type { ReadOptions, Source } from "../source.ts";
+import { milliseconds, type ReadOptions, type Source } from "../source.ts";
 
 export interface LocalApiSourceOptions {
   /**
-   * tailscaled's unix socket, or named pipe on Windows. By default it is looked for: Linux's socket,
-   * the pipe, and on macOS both apps and the open-source daemon. In containers often
-   * `/tmp/tailscaled.sock`.
+   * tailscaled's unix socket, or named pipe on Windows. Default: the usual socket on Linux, the
+   * usual pipe on Windows, and on macOS both apps and then the open-source daemon. In containers it
+   * is often `/tmp/tailscaled.sock`.
    */
   socketPath?: string | undefined;
-  /** For a whole exchange; default 1 500. The daemon answers nobody until its backend is up. */
+  /**
+   * The timeout of a whole exchange, in milliseconds. Default 1 500. The daemon answers no request
+   * until its backend is up.
+   */
   timeoutMs?: number | undefined;
 }
 
 export interface PingOptions extends ReadOptions {
-  /** How long the node may take; default 2 000. */
+  /** How long the node may take, in milliseconds. Default 2 000. */
   timeoutMs?: number | undefined;
 }
 
-/** tailscaled's LocalAPI: a source, and what only the daemon itself can tell. */
+/** tailscaled's LocalAPI: a source, and calls that only the daemon itself can answer. */
 export interface LocalApi extends Source {
   /**
-   * Tells who is at the other end of a TCP connection to this machine.
+   * Identifies the other end of a TCP connection to this machine.
    *
-   * Pass the socket's own ends, never those of a header. Behind a proxy, `tailscale serve` included,
-   * and with userspace networking every caller seems to come from loopback, so loopback is not
-   * trusted here either: it is `NOT_TAILNET`. Remember the answer for the connection, not for the
-   * address, and for a minute at most, so that expired keys and withdrawn grants count.
+   * Pass the socket's own address, never one from a header. Behind a proxy (including `tailscale
+   * serve`) and with userspace networking, every caller seems to come from loopback. So loopback is
+   * not trusted either: the result is `NOT_TAILNET`. Keep the answer for the connection, not for
+   * the address, and for a minute at most, so that expired keys and withdrawn grants take effect.
    *
-   * @param remote - An address mapped into IPv6 (`::ffff:100.64.0.1`) is taken for what it is.
-   * @throws SourceError when the daemon cannot tell: answer 503 then, and let nobody in.
+   * @param remote - An address that is mapped into IPv6 (`::ffff:100.64.0.1`) counts as the IPv4
+   * address.
+   * @throws SourceError when the daemon cannot answer. Then respond with 503 and admit nobody.
    * @throws TypeError when `remote` is not the end of a connection.
    */
   whois(remote: RemoteEnd, options?: ReadOptions): Promise<WhoIs>;
   /**
    * Pings a node from tailscaled to tailscaled, which needs no permission and no open port.
    *
-   * It wakes the path to a node that was idle, so ping on demand, and few nodes at a time. That the
-   * node answers does not say that the policy lets anything else through.
+   * A ping wakes an idle path, so ping on demand, and few nodes at a time. An answer does not mean
+   * that the policy allows other traffic.
    *
-   * @param ip - Address of a node, of either family.
+   * @param ip - The address of a node, IPv4 or IPv6.
    * @throws SourceError when tailscaled did not answer.
    * @throws TypeError for a name.
    */
@@ -58,7 +61,7 @@ export interface LocalApi extends Source {
 }
 
 /**
- * Creates a client of tailscaled's LocalAPI, which keeps no connection. It needs no root.
+ * Creates a client of tailscaled's LocalAPI. It keeps no connection open and does not need root.
  *
  * @throws RangeError for a timeout that a timer cannot take.
  */
@@ -99,7 +102,8 @@ export function localApiSource({
         if (answer.status !== 200) throw unanswered(answer);
         return parsePong(answer.body);
       } catch (error) {
-        // The daemon waits for the node without end; for a hung daemon, `read` is the check.
+        // The daemon waits for the node without end, so silence means that the node did not answer.
+        // `read` detects a hung daemon.
         if (!(error instanceof SourceError) || error.code !== "DAEMON_HUNG") throw error;
         return { reached: false, reason: `no answer within ${pingMs} ms` };
       }

@@ -1,18 +1,18 @@
 import { describe, expect, test } from "vitest";
-import { createResolver } from "../create-resolver.ts";
+import { createResolver } from "../resolver.ts";
 import { staticSource } from "./static.ts";
 
 describe("staticSource", () => {
   const nodes = { Forge: "192.168.7.1", "anvil.home.lan": "127.0.0.1", six: "fd00::6" };
   const resolver = createResolver({ source: staticSource(nodes, { self: "forge" }) });
 
-  test("takes any IPv4 address, loopback and LAN included", async () => {
+  test("accepts any IPv4 address, including loopback and LAN", async () => {
     expect(await resolver.resolve("FORGE")).toMatchObject({ ip: "192.168.7.1", online: true });
     expect(await resolver.resolve("anvil.home.lan")).toMatchObject({ ip: "127.0.0.1" });
     expect(await resolver.resolve("127.0.0.1")).toMatchObject({ name: "anvil.home.lan" });
   });
 
-  test("knows this machine if it is told", async () => {
+  test("knows this machine if `self` names it", async () => {
     expect(await resolver.self()).toMatchObject({ name: "forge", self: true });
     expect((await resolver.peers()).map(({ name }) => name)).toEqual(["anvil.home.lan", "six"]);
   });
@@ -24,7 +24,7 @@ describe("staticSource", () => {
     });
   });
 
-  test("has no IPv4 address to give for an IPv6 one", async () => {
+  test("returns no IPv4 address for a node with an IPv6 address", async () => {
     await expect(resolver.resolve("six")).rejects.toMatchObject({
       code: "NO_IPV4",
       ipv6: "fd00::6",

@@ -6,11 +6,11 @@ import type { Peer, Status } from "../status.ts";
 /**
  * Creates a source from a fixed list, for tests and for machines without Tailscale.
  *
- * All nodes count as online. Any address will do, also of the LAN or loopback.
+ * All nodes count as online. Any address is allowed, including LAN and loopback addresses.
  *
- * @param nodes - Name to IP address; a name with dots matches as a whole.
- * @param options.self - Which of the names is this machine.
- * @throws TypeError when an address is not one, a name is there twice, or `self` is not listed.
+ * @param nodes - Maps a name to an IP address. A name with dots matches as a whole.
+ * @param options.self - The name of this machine, one of `nodes`.
+ * @throws TypeError when an address is invalid, a name occurs twice, or `self` is not listed.
  */
 export function staticSource(
   nodes: Record<string, string>,

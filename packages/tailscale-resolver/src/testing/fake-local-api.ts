@@ -6,28 +6,28 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { sampleStatus, toJson } from "./sample-status.ts";
 
-/** What the daemon says, once a request has passed its checks. */
+/** Answers a request that has passed the daemon's checks. */
 export type FakeAnswer = (response: ServerResponse, query: URLSearchParams) => void;
 
-/** The endpoints that this daemon has. */
+/** The answers of the daemon's endpoints. */
 export interface FakeAnswers {
   /** Default: `sampleStatus()`. */
   status?: FakeAnswer;
-  /** Default: it knows nobody. */
+  /** Default: it knows no caller. */
   whois?: FakeAnswer;
   /** Default: it knows no peer. */
   ping?: FakeAnswer;
 }
 
 export interface FakeLocalApi extends AsyncDisposable {
-  /** Its socket; with a token, a port on 127.0.0.1 instead. */
+  /** The path of its socket; with a token, it is a port on 127.0.0.1 instead. */
   socketPath: string;
   port: number;
-  /** Requests that passed. */
+  /** The requests that passed the checks. */
   requests: IncomingMessage[];
 }
 
-/** Sends a document as tailscaled would, ids beyond 2^53 included. */
+/** Sends a document as tailscaled would, including ids beyond 2^53. */
 export const sendJson =
   (document: object): FakeAnswer =>
   (response) =>
@@ -42,10 +42,10 @@ const defaults: Required<FakeAnswers> = {
 };
 
 /**
- * Starts a server that admits requests by tailscaled's rules, as of 1.102: `ipn/localapi`.
+ * Starts a server that admits requests by the rules of tailscaled 1.102: `ipn/localapi`.
  *
  * @param options.token - Serves on a loopback port with that password, as the macOS apps do.
- * @param options.socketPath - Default: a new one, in a folder that goes with the server.
+ * @param options.socketPath - Default: a new path, in a folder that is removed with the server.
  */
 export async function startFakeLocalApi(
   answers: FakeAnswers = {},
@@ -90,7 +90,7 @@ type Refusal = readonly [status: number, text: string] | undefined;
 
 function refuseCaller({ headers }: IncomingMessage, token: string | undefined): Refusal {
   const { host = "", origin, referer, authorization } = headers;
-  // validHost, and the defence against browsers.
+  // tailscaled's validHost, and its defence against browsers.
   const hosts = ["", "local-tailscaled.sock", ...(token === undefined ? [] : ["127.0.0.1"])];
   if (!hosts.includes(host) || origin !== undefined || referer !== undefined) {
     return [403, "invalid localapi request"];

@@ -7,7 +7,7 @@ export type NameAnswer = string | "NXDOMAIN" | "NODATA" | "SERVFAIL" | "SILENCE"
 export interface FakeNameServer extends AsyncDisposable {
   /** Address and port, as `magicDns` takes them. */
   server: string;
-  /** The names it was asked for, in order. */
+  /** The requested names, in order. */
   asked: string[];
 }
 
@@ -15,8 +15,8 @@ export interface FakeNameServer extends AsyncDisposable {
 const codes = { NODATA: 0, SERVFAIL: 2, NXDOMAIN: 3 } as const;
 
 /**
- * Starts a name server like tailscaled's: one A record for each full name, SERVFAIL for everything
- * that it would have to ask others for, bare labels included.
+ * Starts a name server like tailscaled's. It has one A record for each full name, and answers
+ * SERVFAIL for every name that it would have to ask others for, including bare labels.
  */
 export async function startFakeNameServer(
   names: Record<string, NameAnswer>,
@@ -43,7 +43,10 @@ export async function startFakeNameServer(
 
 const HEADER = 12;
 
-/** The first question's name. A label is its length and its bytes; an empty one is the end. */
+/**
+ * Returns the name of the first question. A label is its length and its bytes; an empty label is
+ * the end.
+ */
 function nameIn(query: Buffer): string {
   const labels: string[] = [];
   for (let at = HEADER; query.readUInt8(at) > 0; at += 1 + query.readUInt8(at)) {

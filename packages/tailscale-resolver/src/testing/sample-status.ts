@@ -68,12 +68,12 @@ const peers = [
 ];
 
 /**
- * A status document as tailscaled writes it, with one node for every situation a name can be in.
+ * Returns a status document as tailscaled writes it, with one node for every situation of a name.
  *
- * forge (this machine) · anvil (online, direct path) · anvil-1 (same host name, offline) · kiln (tagged, owner
- * id beyond 2^53, relayed) · old-laptop (expired; host name "Ada's MacBook") · six (IPv6 only) · drift (no
- * address) · astray (address outside of the range) · from another tailnet: kiln and printer · a
- * sharee · a ghost · a Mullvad exit.
+ * forge (this machine) · anvil (online, direct path) · anvil-1 (same host name, offline) · kiln
+ * (tagged, owner id beyond 2^53, relayed) · old-laptop (expired; host name "Ada's MacBook") · six
+ * (IPv6 only) · drift (no address) · astray (address outside the range) · from another tailnet:
+ * kiln and printer · a sharee · a ghost · a Mullvad exit.
  *
  * @param changes - Fields to replace.
  */
@@ -98,7 +98,7 @@ export const sampleStatus = (changes: object = {}) => ({
   ...changes,
 });
 
-/** The document of a daemon that nobody has logged in. */
+/** Returns the document of a daemon that is logged out. */
 export const loggedOut = () =>
   sampleStatus({
     BackendState: "NeedsLogin",
@@ -111,7 +111,7 @@ export const loggedOut = () =>
     User: null,
   });
 
-/** JSON with every digit of a bigint, as Go writes its int64. */
+/** Returns JSON with every digit of a bigint, as Go writes its int64. */
 export const toJson = (document: object): string =>
   JSON.stringify(document, (_key, value) =>
     typeof value === "bigint" ? `bigint:${value}` : value,

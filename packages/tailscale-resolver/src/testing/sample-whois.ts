@@ -1,5 +1,6 @@
 /**
- * What tailscaled says of anvil, whose owner is ada@example.org. Fields as of 1.102.
+ * Returns tailscaled's answer about anvil, whose owner is ada@example.org. The fields are those of
+ * version 1.102.
  *
  * @param changes - Fields of `Node` and `UserProfile` to replace, and the grants.
  */

@@ -1,16 +1,16 @@
-import { createResolver, type ResolverOptions } from "../create-resolver.ts";
 import { SourceError } from "../errors.ts";
 import { parseStatus } from "../parse-status.ts";
+import { createResolver, type ResolverOptions } from "../resolver.ts";
 import type { Source } from "../source.ts";
 import { sampleStatus, toJson } from "./sample-status.ts";
 
-/** What a source throws whose daemon is not there. */
+/** The error of a source whose daemon does not run. */
 export const away = new SourceError("the daemon is away", {
   code: "DAEMON_ABSENT",
   source: "scripted",
 });
 
-/** Creates a resolver whose source says what the test put there, by a clock that the test moves. */
+/** Creates a resolver whose source and clock the test controls. */
 export function scriptResolver(options: Omit<ResolverOptions, "source" | "now"> = {}) {
   const script: { answer: object | Error; reads: number; clockMs: number } = {
     answer: sampleStatus(),

@@ -1,9 +1,83 @@
 import { describe, expect, onTestFinished, test } from "vitest";
 import { SourceError } from "./errors.ts";
-import { magicDns, type NameServer } from "./magic-dns.ts";
+import { magicDns, type NameServer } from "./name-server.ts";
 import { type NameAnswer, startFakeNameServer } from "./testing/fake-name-server.ts";
 import { sampleStatus } from "./testing/sample-status.ts";
 import { away, scriptResolver } from "./testing/scripted-resolver.ts";
+
+const anvil = "anvil.moss-lantern.ts.net";
+const serve = (answer: NameAnswer) => startFakeNameServer({ [anvil]: answer });
+
+describe("magicDns", () => {
+  test("asks the server for the address", async () => {
+    await using fake = await serve("100.70.0.2");
+    expect(await magicDns({ server: fake.server }).lookup(anvil)).toBe("100.70.0.2");
+    expect(fake.asked).toEqual([anvil]);
+  });
+
+  test("does not ask the system's resolver, which would find localhost in the hosts file", async () => {
+    await using fake = await startFakeNameServer({ localhost: "100.70.0.9" });
+    expect(await magicDns({ server: fake.server }).lookup("localhost")).toBe("100.70.0.9");
+  });
+
+  test.for<{ answer: NameAnswer; code: string; says: RegExp }>([
+    { answer: "NXDOMAIN", code: "BAD_RESPONSE", says: /knows no IPv4 address .*ENOTFOUND/ },
+    { answer: "NODATA", code: "BAD_RESPONSE", says: /knows no IPv4 address .*ENODATA/ },
+    { answer: "SERVFAIL", code: "BAD_RESPONSE", says: /could not answer .*ESERVFAIL/ },
+    { answer: "192.168.7.2", code: "BAD_RESPONSE", says: /192\.168\.7\.2, which is not a tailnet/ },
+    { answer: "100.115.92.7", code: "BAD_RESPONSE", says: /which is not a tailnet/ },
+  ])("refuses the answer $answer", async ({ answer, code, says }) => {
+    await using fake = await serve(answer);
+    const lookup = magicDns({ server: fake.server, timeoutMs: 5_000 }).lookup(anvil);
+    await expect(lookup).rejects.toMatchObject({
+      code,
+      source: "magic-dns",
+      message: expect.stringMatching(says),
+    });
+    expect(fake.asked).toEqual([anvil]);
+  });
+
+  test("reports silence after its own timeout, before c-ares would", async () => {
+    await using fake = await serve("SILENCE");
+    const lookup = magicDns({ server: fake.server, timeoutMs: 50 }).lookup(anvil);
+    await expect(lookup).rejects.toMatchObject({
+      code: "DAEMON_HUNG",
+      message: expect.stringContaining("did not answer"),
+      cause: { code: "ECANCELLED" },
+    });
+  });
+
+  test("reports that nothing listens at the address", async () => {
+    const { server } = await (async () => {
+      await using closed = await serve("NODATA");
+      return closed;
+    })();
+    await expect(magicDns({ server }).lookup(anvil)).rejects.toMatchObject({
+      code: "DAEMON_ABSENT",
+    });
+  });
+
+  test("ends when the signal aborts, before and after the query", async () => {
+    await using fake = await serve("SILENCE");
+    const { lookup } = magicDns({ server: fake.server, timeoutMs: 60_000 });
+    const gone = AbortSignal.abort(new Error("gone"));
+    await expect(lookup(anvil, { signal: gone })).rejects.toThrow("gone");
+    expect(fake.asked).toEqual([]);
+
+    const stop = new AbortController();
+    const answer = expect(lookup(anvil, { signal: stop.signal })).rejects.toThrow("called off");
+    await expect.poll(() => fake.asked).toEqual([anvil]);
+    stop.abort(new Error("called off"));
+    await answer;
+  });
+
+  test.for([{ server: "dns.example" }, { server: "" }, { timeoutMs: 0 }])(
+    "refuses %j when it is created",
+    (options) => {
+      expect(() => magicDns(options)).toThrow();
+    },
+  );
+});
 
 describe("with a name server", () => {
   const names: Record<string, NameAnswer> = {
@@ -13,7 +87,7 @@ describe("with a name server", () => {
     "gone.moss-lantern.ts.net": "NXDOMAIN",
   };
 
-  /** A source that is away, and a name server that has the nodes. */
+  /** Sets up a source that does not answer, and a name server that knows the nodes. */
   async function setUpWith({ suffix }: { suffix?: string } = {}) {
     const dns = await startFakeNameServer(names);
     onTestFinished(() => dns[Symbol.asyncDispose]());
@@ -28,14 +102,14 @@ describe("with a name server", () => {
     expect(dns.asked).toEqual([]);
   });
 
-  test("it is not asked when the daemon says that it is stopped", async () => {
+  test("it is not asked when the daemon reports that it is stopped", async () => {
     const { resolver, script, dns } = await setUpWith();
     script.answer = sampleStatus({ BackendState: "Stopped" });
     await expect(resolver.resolve("anvil")).rejects.toMatchObject({ code: "NOT_RUNNING" });
     expect(dns.asked).toEqual([]);
   });
 
-  test("it gives the address when the source fails, and tells nothing else", async () => {
+  test("it gives the address when the source fails, and nothing else", async () => {
     const { resolver, script } = await setUpWith({ suffix: "Moss-Lantern.ts.net." });
     script.answer = away;
     expect(await resolver.resolve("Anvil")).toEqual({
@@ -56,7 +130,7 @@ describe("with a name server", () => {
     });
   });
 
-  test("it comes before the last good status, and completes labels with what that told", async () => {
+  test("it comes before the last good status, and completes labels with that status's suffix", async () => {
     const { resolver, script, dns } = await setUpWith();
     await resolver.resolve("anvil");
     script.answer = away;
@@ -71,7 +145,7 @@ describe("with a name server", () => {
     expect(await resolver.resolve("kiln.quiet-harbor.ts.net")).toMatchObject({ ip: "100.99.0.1" });
   });
 
-  test("the last good status serves when it has no answer either", async () => {
+  test("the last good status is used when the name server does not answer either", async () => {
     const { resolver, script } = await setUpWith();
     await resolver.resolve("anvil");
     script.answer = away;
@@ -89,7 +163,7 @@ describe("with a name server", () => {
     },
   );
 
-  test("both failures are told when nothing is left", async () => {
+  test("both failures are reported when nothing is left", async () => {
     const { resolver, script } = await setUpWith({ suffix: "moss-lantern.ts.net" });
     script.answer = away;
     await expect(resolver.resolve("gone")).rejects.toMatchObject({
@@ -99,7 +173,7 @@ describe("with a name server", () => {
     });
   });
 
-  test("one that is silent is asked once per time to live", async () => {
+  test("a silent name server is asked once per time to live", async () => {
     const asked: string[] = [];
     const nameServer: NameServer = {
       name: "mute",

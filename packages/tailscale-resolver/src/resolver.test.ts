@@ -1,12 +1,12 @@
 import { describe, expect, test } from "vitest";
-import { createResolver } from "./create-resolver.ts";
+import { createResolver } from "./resolver.ts";
 import type { Source } from "./source.ts";
 import { staticSource } from "./sources/static.ts";
 import { sampleStatus } from "./testing/sample-status.ts";
 import { scriptResolver } from "./testing/scripted-resolver.ts";
 
 describe("createResolver", () => {
-  test("answers with the address and what is known of the node", async () => {
+  test("returns the address and the node's facts", async () => {
     const { resolver } = scriptResolver();
     expect(await resolver.resolve("kiln")).toEqual({
       ip: "100.70.0.4",
@@ -26,7 +26,7 @@ describe("createResolver", () => {
     });
   });
 
-  test("says when only a proxy reaches the address", async () => {
+  test("reports that only a proxy reaches the address", async () => {
     const { resolver, script } = scriptResolver();
     script.answer = sampleStatus({ TUN: false });
     expect(await resolver.resolve("anvil")).toMatchObject({
@@ -45,7 +45,7 @@ describe("createResolver", () => {
     }
   });
 
-  test("keeps its list when a caller rearranges the one it got", async () => {
+  test("keeps its list when a caller changes the returned one", async () => {
     const { resolver } = scriptResolver();
     (await resolver.peers()).length = 0;
     expect(await resolver.peers()).not.toEqual([]);
@@ -55,7 +55,7 @@ describe("createResolver", () => {
     expect(await scriptResolver().resolver.self()).toMatchObject({ name: "forge", self: true });
   });
 
-  test("says so when the source does not know this machine", async () => {
+  test("reports that the source does not know this machine", async () => {
     const resolver = createResolver({ source: staticSource({ anvil: "127.0.0.1" }) });
     await expect(resolver.self()).rejects.toMatchObject({ code: "NO_SELF" });
   });
@@ -83,7 +83,7 @@ describe("createResolver", () => {
     expect(script.reads).toBe(2);
   });
 
-  test("does not ask about a text that cannot be a name", async () => {
+  test("does not ask the source about an invalid name", async () => {
     const { resolver, script } = scriptResolver();
     await expect(resolver.resolve("ada@anvil")).rejects.toMatchObject({ code: "INVALID_NAME" });
     expect(script.reads).toBe(0);
