@@ -5,46 +5,52 @@ import { ConnectError, type HostKeyError } from "./errors.ts";
 import { type HostKeyRecord, type HostKeys, readHostKeys } from "./host-keys.ts";
 import { loadSsh2 } from "./load-ssh2.ts";
 import { type PrivateKey, readPrivateKey } from "./private-key.ts";
+import { within } from "./remote-process.ts";
 import { type CommandResult, type RunOptions, runCommand } from "./run-command.ts";
-import { within } from "./within.ts";
 
 export interface ConnectOptions {
-  /** The node's stable name: its host key is on record under it, and messages call it so. */
+  /** The node's stable name. Its host key is recorded under it, and messages use it. */
   readonly node: string;
-  /** An IP address, or what finds it, such as `() => resolver.resolve("pop-os").then(({ ip }) => ip)`. */
+  /**
+   * An IP address, or a function that finds it, such as `() => resolver.resolve("pop-os").then(({
+   * ip }) => ip)`.
+   */
   readonly address: string | ((options: { signal?: AbortSignal }) => string | Promise<string>);
   /** Default 22. */
   readonly port?: number;
   readonly user: string;
-  /** A private key without a passphrase, which nobody else can read. */
+  /** A private key without a passphrase, which no other user can read. */
   readonly keyFile: string;
   readonly hostKeys: HostKeys;
-  /** Until commands can be run; default 10 000. */
+  /** The time until commands can be run. Default 10 000. */
   readonly timeoutMs?: number;
-  /** How often a silent node is asked for a sign of life; the third that is missing ends the connection. Default 10 000. */
+  /**
+   * How often a silent node is probed. After three probes without an answer, the connection ends.
+   * Default 10 000.
+   */
   readonly keepAliveMs?: number;
   readonly signal?: AbortSignal;
 }
 
-/** A connection to a node that has proved who it is. */
+/** A connection to a node that has proved its identity. */
 export interface Connection extends AsyncDisposable {
   readonly node: string;
   /**
    * Runs a command, and waits for its end. Several can run at a time.
    *
-   * Timeout and abort end the command's process group on the node, and the promise settles when
-   * the node has confirmed that, or after 4 s at most.
+   * Timeout and abort end the command's process group on the node. The promise then settles when
+   * the node has confirmed that, after at most 4 s.
    *
-   * @returns What it wrote, when it ended with 0.
-   * @throws CommandFailedError when it ended otherwise.
+   * @returns The output, when the command exited with 0.
+   * @throws CommandFailedError when it ended in another way.
    * @throws CommandTimeoutError when it took too long.
-   * @throws CommandLostError when its end is not known.
+   * @throws CommandLostError when its end is unknown.
    * @throws CommandRefusedError when the node did not start it.
    * @throws CommandNotAllowedError when `defineCommands` did not make it.
    * @throws The reason of `signal` when that aborted.
    */
   run(command: Command, options?: RunOptions): Promise<CommandResult>;
-  /** Ends the connection, and with it the commands that run. Never fails. */
+  /** Ends the connection and the running commands. Never fails. */
   close(): Promise<void>;
 }
 
@@ -52,19 +58,19 @@ const CLOSE_MS = 1_000;
 const KEEP_ALIVES = 3;
 
 /**
- * Connects to a node: to an IP address, with one key, and only if the host key is the one on record.
+ * Connects to a node: to an IP address, with one key, and only if the host key is the recorded one.
  *
- * No name is looked up, no agent asked or forwarded, no password, other key or user tried.
+ * It resolves no name, asks and forwards no agent, and tries no password, other key or other user.
  *
  * @throws KeyError when the private key cannot be used.
  * @throws HostKeyError when the host key is unknown, has changed or was revoked.
- * @throws ConnectError when nobody answers, or the node does not accept the key.
+ * @throws ConnectError when no server answers, or the node does not accept the key.
  */
 export async function connect(options: ConnectOptions): Promise<Connection> {
   const { node, user, port = 22, timeoutMs = 10_000, keepAliveMs = 10_000, signal } = options;
   signal?.throwIfAborted();
   const key = await readPrivateKey(options.keyFile);
-  const record = await readHostKeys(node, options.hostKeys);
+  const record = await readHostKeys({ node, port }, options.hostKeys);
   const ssh2 = await loadSsh2();
   const address = await addressOf(options);
   signal?.throwIfAborted();
@@ -72,7 +78,8 @@ export async function connect(options: ConnectOptions): Promise<Connection> {
   const socket = connectSocket({ host: address, port, noDelay: true });
   const client = new ssh2.Client();
   const gone = new Promise<void>((resolve) => socket.once("close", () => resolve()));
-  // After the first one there is nobody to tell: commands end with the connection.
+  // Only the first error is reported: later ones have no receiver, and commands end with the
+  // connection.
   let failure: Error | undefined;
   client.on("error", (error) => {
     failure ??= error;
@@ -132,9 +139,9 @@ function handshake({ client, socket, target, keepAliveMs, signal }: Handshake): 
   let refusal: HostKeyError | null = null;
   return new Promise<void>((resolve, reject) => {
     const onAbort = () => reject(signal?.reason);
-    const settle = (act: () => void) => {
+    const settle = (finish: () => void) => {
       signal?.removeEventListener("abort", onAbort);
-      act();
+      finish();
     };
     signal?.addEventListener("abort", onAbort, { once: true });
     client
@@ -148,7 +155,7 @@ function handshake({ client, socket, target, keepAliveMs, signal }: Handshake): 
         username: user,
         authHandler: [method],
         hostVerifier: (shown: Buffer) => {
-          refusal = record.judge(shown, place);
+          refusal = record.verify(shown, place);
           return refusal === null;
         },
         algorithms: {
@@ -183,12 +190,12 @@ function toConnectError(
     case "client-timeout":
       return fail(
         "SSH_UNREACHABLE",
-        `${node} did not answer at ${place} within ${timeoutMs} ms: see whether it is on and in the tailnet`,
+        `${node} did not answer at ${place} within ${timeoutMs} ms: check that it is on and in the tailnet`,
       );
     case "client-socket":
       return fail(
         "SSH_UNREACHABLE",
-        `${node} cannot be reached at ${place}: ${cause.message}; see whether it is on, and whether its sshd listens there`,
+        `${node} cannot be reached at ${place}: ${cause.message}; check that it is on and that its sshd listens there`,
       );
   }
   if (/no matching host key/.test(cause.message)) return target.record.noneShown(place);

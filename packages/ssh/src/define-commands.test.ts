@@ -15,7 +15,7 @@ const commands = defineCommands({
   up: { args: z.tuple([]), argv: () => ["true"] },
 });
 
-/** What was tried against allowlists elsewhere, in a free argument. */
+/** Free arguments that bypassed other allowlists. */
 const BYPASSES = [
   "; id",
   "a && id",
@@ -61,7 +61,7 @@ const BYPASSES = [
 ];
 
 describe("defineCommands", () => {
-  test("makes program and arguments, one word each", () => {
+  test("builds program and arguments, one word each", () => {
     expect(commands.restart("popos.service")).toEqual({
       name: "restart",
       args: ["popos.service"],
@@ -82,20 +82,78 @@ describe("defineCommands", () => {
     ["a second line", "a\nb", "control or invisible"],
     ["NUL", "a\0b", "control or invisible"],
     ["a zero-width space", "a\u200bb", "control or invisible"],
-    ["text turned around", "a\u202eb", "control or invisible"],
+    ["text with its direction reversed", "a\u202eb", "control or invisible"],
     ["half a character", "\ud800", "not well-formed"],
     ["far too much", "x".repeat(5_000), "longer than"],
-  ])("refuses %s even where the schema would take it", ([, text = "", reason]) => {
+  ])("refuses %s even if the schema accepts it", ([, text = "", reason]) => {
     expect(() => commands.say(text)).toThrow(reason);
   });
 
+  const signal = defineCommands({
+    one: { args: z.tuple([z.number()]), argv: (pid) => ["kill", String(pid)] },
+    big: { args: z.tuple([z.number().transform(BigInt)]), argv: (pid) => ["kill", `${pid}`] },
+    all: {
+      args: z.tuple([z.string().transform((text) => text.split(","))]),
+      argv: (pids) => ["kill", ...pids],
+    },
+    named: {
+      args: z.tuple([z.string().transform((text) => ({ deep: [text.replace("minus ", "-")] }))]),
+      argv: ({ deep }) => ["kill", ...deep],
+    },
+  });
+  test.for([
+    ["a number", () => signal.one(-5)],
+    ["a fraction", () => signal.one(-0.5)],
+    ["the value that a schema made of a number", () => signal.big(-1)],
+    ["a part of the value that a schema made", () => signal.all("1,-9")],
+    ["a part of a part", () => signal.named("minus 9")],
+  ] as const)("lets %s become no option", ([, make]) => {
+    expect(make).toThrow(expect.objectContaining({ code: "INVALID_ARGUMENTS" }));
+    expect(make).toThrow('argument 1 begins with "-", which programs read as an option');
+  });
+
+  test("takes numbers that cannot be options", () => {
+    expect(signal.one(5).argv).toEqual(["kill", "5"]);
+    expect(signal.one(-0).argv).toEqual(["kill", "0"]);
+    expect(signal.all("1,9").argv).toEqual(["kill", "1", "9"]);
+  });
+
   test("names every argument that does not fit", () => {
-    // @ts-expect-error Not even the compiler takes it.
-    expect(() => commands.keep("5", 1)).toThrow(/argument 1: .*; argument 2: /);
+    // @ts-expect-error The compiler refuses it too.
+    expect(() => commands.keep("5", 1)).toThrow(/: argument 1 must be .*; argument 2 must be /);
     // @ts-expect-error
-    expect(() => commands.up("more")).toThrow("up does not take these arguments");
+    expect(() => commands.up("more")).toThrow(
+      "up does not take these arguments: the operation takes at most 0",
+    );
     // @ts-expect-error
     expect(() => commands.restart()).toThrow("restart does not take");
+  });
+
+  test.for([
+    { schema: z.string(), given: 5, problem: "argument 1 must be a string" },
+    { schema: z.int(), given: 0.5, problem: "argument 1 must be a whole number" },
+    { schema: z.int().min(1), given: 0, problem: "argument 1 must be at least 1" },
+    { schema: z.number().lt(9), given: 9, problem: "argument 1 must be less than 9" },
+    {
+      schema: z.string().max(2),
+      given: "abc",
+      problem: "argument 1 must have at most 2 characters",
+    },
+    { schema: z.string().regex(/^a$/), given: "b", problem: "argument 1 must match /^a$/" },
+    { schema: z.enum(["on", "off"]), given: "up", problem: 'argument 1 must be "on" or "off"' },
+    { schema: z.number().multipleOf(5), given: 7, problem: "argument 1 must be a multiple of 5" },
+    { schema: z.string().refine(() => false), given: "a", problem: "argument 1 is not allowed" },
+    {
+      schema: z.string().refine(() => false, { error: "must be the name of a day" }),
+      given: "a",
+      problem: "argument 1 must be the name of a day",
+    },
+  ])("says what is allowed: $problem", ({ schema, given, problem }) => {
+    const args = z.tuple([schema as z.ZodType<string, string>]);
+    const { run } = defineCommands({ run: { args, argv: () => ["true"] } });
+    expect(() => run(given as string)).toThrow(
+      expect.objectContaining({ message: `run does not take these arguments: ${problem}` }),
+    );
   });
 
   test.for([
@@ -108,12 +166,12 @@ describe("defineCommands", () => {
     expect(() => run()).toThrow(expect.objectContaining({ code: "COMMAND_DEFINITION" }));
   });
 
-  test("refuses a name that is none", () => {
+  test("refuses an invalid name", () => {
     const definition = { args: z.tuple([]), argv: () => ["true"] as const };
     expect(() => defineCommands({ "rm -rf": definition })).toThrow("use letters");
   });
 
-  test("knows its own from what only looks like it", () => {
+  test("distinguishes its own commands from lookalikes", () => {
     const command = commands.up();
     requireMade(command);
     const forged: Command = { ...command };

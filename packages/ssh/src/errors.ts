@@ -1,4 +1,4 @@
-/** An operation, or a set of them, cannot work; thrown where it is defined. */
+/** An operation, or a set of them, cannot work. Thrown where it is defined. */
 export class CommandDefinitionError extends Error {
   override readonly name = "CommandDefinitionError";
   readonly code = "COMMAND_DEFINITION";
@@ -9,7 +9,7 @@ export class CommandDefinitionError extends Error {
   }
 }
 
-/** Arguments that an operation does not take; nothing was sent. */
+/** The arguments do not fit the operation. Nothing was sent. */
 export class InvalidArgumentsError extends Error {
   override readonly name = "InvalidArgumentsError";
   readonly code = "INVALID_ARGUMENTS";
@@ -20,20 +20,23 @@ export class InvalidArgumentsError extends Error {
   }
 }
 
-/** What was given to run is not a command that `defineCommands` made. */
+/** The command to run was not made by `defineCommands`. */
 export class CommandNotAllowedError extends Error {
   override readonly name = "CommandNotAllowedError";
   readonly code = "COMMAND_NOT_ALLOWED";
   constructor() {
-    super("only what defineCommands made can be run: define an operation, and call it");
+    super("only commands of defineCommands can be run: define an operation, and call it");
   }
 }
 
 /**
  * Why a private key was not used.
  *
- * `KEY_MISSING`, `KEY_UNREADABLE`, `KEY_EXPOSED`: others may read or change it. `KEY_ENCRYPTED`:
- * it needs a passphrase. `KEY_INVALID`: it is no private key.
+ * - `KEY_MISSING`: the file does not exist.
+ * - `KEY_UNREADABLE`: the file cannot be read.
+ * - `KEY_EXPOSED`: other users can read or change it.
+ * - `KEY_ENCRYPTED`: it needs a passphrase.
+ * - `KEY_INVALID`: it is not a private key.
  */
 export type KeyErrorCode =
   | "KEY_MISSING"
@@ -57,8 +60,10 @@ export class KeyError extends Error {
 /**
  * Why a host key was not accepted.
  *
- * `HOST_KEY_UNKNOWN`: none is on record for the node. `HOST_KEY_CHANGED`: another one is.
- * `HOST_KEY_REVOKED`: it is marked as revoked. `KNOWN_HOSTS_UNREADABLE`: the record cannot be read.
+ * - `HOST_KEY_UNKNOWN`: no key is recorded for the node.
+ * - `HOST_KEY_CHANGED`: another key is recorded.
+ * - `HOST_KEY_REVOKED`: the key is marked as revoked.
+ * - `KNOWN_HOSTS_UNREADABLE`: the record cannot be read.
  */
 export type HostKeyErrorCode =
   | "HOST_KEY_UNKNOWN"
@@ -71,7 +76,7 @@ export class HostKeyError extends Error {
   override readonly name = "HostKeyError";
   readonly code: HostKeyErrorCode;
   readonly node: string;
-  /** The key that was shown, as `SHA256:…`; `null` when it did not come to that. */
+  /** The key that the machine showed, as `SHA256:…`; `null` if it showed none. */
   readonly fingerprint: string | null;
   constructor(
     message: string,
@@ -87,12 +92,14 @@ export class HostKeyError extends Error {
 /**
  * Why there is no connection.
  *
- * `SSH_UNREACHABLE`: nobody answers at the address, or not in time. `SSH_ADDRESS`: it is no IP
- * address. `SSH_AUTH`: the node does not accept the key for the user. `SSH_PROTOCOL`: what answers does not speak our SSH.
+ * - `SSH_UNREACHABLE`: no server answers at the address in time.
+ * - `SSH_ADDRESS`: the address is not an IP address.
+ * - `SSH_AUTH`: the node does not accept the key for the user.
+ * - `SSH_PROTOCOL`: the server does not speak SSH as this client needs it.
  */
 export type ConnectErrorCode = "SSH_UNREACHABLE" | "SSH_ADDRESS" | "SSH_AUTH" | "SSH_PROTOCOL";
 
-/** No connection to the node came about. */
+/** The connection to the node failed. */
 export class ConnectError extends Error {
   override readonly name = "ConnectError";
   readonly code: ConnectErrorCode;
@@ -104,13 +111,13 @@ export class ConnectError extends Error {
   }
 }
 
-/** Where a command ran, and how it is called. */
+/** The node and the name of a command. */
 interface CommandPlace {
   readonly node: string;
   readonly command: string;
 }
 
-/** The command ran, and failed. */
+/** The command ran and failed. */
 export class CommandFailedError extends Error {
   override readonly name = "CommandFailedError";
   readonly code = "COMMAND_FAILED";
@@ -118,7 +125,9 @@ export class CommandFailedError extends Error {
   readonly command: string;
   /** `null` when a signal ended it. */
   readonly exitCode: number | null;
-  /** As the far end named it, such as `"SIGKILL"`; `null` when it ended by itself. */
+  /**
+   * The signal as the node named it, such as `"SIGKILL"`; `null` when the command exited by itself.
+   */
   readonly signal: string | null;
   /** The last 2 000 characters of its stderr. */
   readonly stderrTail: string;
@@ -126,7 +135,7 @@ export class CommandFailedError extends Error {
     { node, command }: CommandPlace,
     end: { exitCode: number | null; signal: string | null; stderrTail: string },
   ) {
-    const how = end.signal === null ? `exit code ${end.exitCode}` : `signal ${end.signal}`;
+    const how = describeEnd(end.exitCode, end.signal);
     super(
       `${command} failed on ${node} with ${how}${explain(end.exitCode)}${said(end.stderrTail)}`,
     );
@@ -138,16 +147,19 @@ export class CommandFailedError extends Error {
   }
 }
 
+const describeEnd = (exitCode: number | null, signal: string | null): string =>
+  signal === null ? `exit code ${exitCode}` : `signal ${signal}`;
+
 const said = (stderr: string): string => (stderr.trim() === "" ? "" : `: ${stderr.trim()}`);
 
 function explain(exitCode: number | null): string {
   if (exitCode === 127) return " (no such program in the PATH of that user)";
   if (exitCode === 126) return " (the program may not be run by that user)";
-  if (exitCode === 137) return " (often: killed, for example for want of memory)";
+  if (exitCode === 137) return " (often: killed, for example because memory ran out)";
   return "";
 }
 
-/** The command took longer than it may. */
+/** The command exceeded its timeout. */
 export class CommandTimeoutError extends Error {
   override readonly name = "CommandTimeoutError";
   readonly code = "COMMAND_TIMEOUT";
@@ -168,7 +180,9 @@ export class CommandTimeoutError extends Error {
   }
 }
 
-/** The connection ended before the exit status came: the command may have run, or still run. */
+/**
+ * The connection ended before the exit status arrived. The command may have run, or may still run.
+ */
 export class CommandLostError extends Error {
   override readonly name = "CommandLostError";
   readonly code = "COMMAND_LOST";
@@ -176,7 +190,7 @@ export class CommandLostError extends Error {
   readonly command: string;
   constructor({ node, command }: CommandPlace, options?: ErrorOptions) {
     super(
-      `${node} did not tell how ${command} ended; it may have run: look at the node, or repeat what is harmless to repeat`,
+      `${node} did not report how ${command} ended; it may have run: check the node, or repeat the command if that is harmless`,
       options,
     );
     this.node = node;
@@ -184,18 +198,30 @@ export class CommandLostError extends Error {
   }
 }
 
-/** The node refused to start another command on this connection. */
+/**
+ * The node did not start the command. Either sshd opened no channel for it, or the answer came from
+ * neither the wrapper nor the gate (for example, a login shell that exits in its start files, or a
+ * forced command).
+ */
 export class CommandRefusedError extends Error {
   override readonly name = "CommandRefusedError";
   readonly code = "COMMAND_REFUSED";
   readonly node: string;
   readonly command: string;
-  constructor({ node, command }: CommandPlace, options?: ErrorOptions) {
+  /** The last 2 000 characters of stderr. */
+  readonly stderrTail: string;
+  constructor(
+    { node, command }: CommandPlace,
+    answer: { cause: Error } | { code: number | null; signal: string | null; stderrTail: string },
+  ) {
     super(
-      `${node} refused to start ${command}: see its sshd log; MaxSessions bounds how many run on one connection`,
-      options,
+      "cause" in answer
+        ? `${node} refused to start ${command}: see its sshd log; MaxSessions bounds how many run on one connection`
+        : `${node} did not start ${command}: the login ended with ${describeEnd(answer.code, answer.signal)} before it began${said(answer.stderrTail)}; check the start files of the user's shell, and whether authorized_keys or sshd_config forces a command`,
+      "cause" in answer ? answer : {},
     );
     this.node = node;
     this.command = command;
+    this.stderrTail = "cause" in answer ? "" : answer.stderrTail;
   }
 }

@@ -1,3 +1,4 @@
+export type { Output } from "./capture.ts";
 export { type Connection, type ConnectOptions, connect } from "./connect.ts";
 export {
   type Argument,
@@ -24,4 +25,4 @@ export {
 } from "./errors.ts";
 export type { HostKeys } from "./host-keys.ts";
 export { quote } from "./quote.ts";
-export type { CommandResult, Output, RunOptions } from "./run-command.ts";
+export type { CommandResult, RunOptions } from "./run-command.ts";

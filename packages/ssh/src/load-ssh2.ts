@@ -1,5 +1,5 @@
 /**
- * The SSH client, once somebody connects: it takes megabytes, and whoever only has the code of a workflow
- * that deploys, as every agent does, never needs it.
+ * Loads the SSH client on the first connection. It takes megabytes of memory, and every agent
+ * imports workflows that may never connect.
  */
 export const loadSsh2 = async () => (await import("ssh2")).default;

@@ -4,7 +4,7 @@ import path from "node:path";
 import ssh2 from "ssh2";
 import { beforeEach, describe, expect, onTestFinished, test } from "vitest";
 import { readPrivateKey } from "./private-key.ts";
-import { makeKeyPair } from "./testing/key-pair.ts";
+import { makeKeyPair } from "./testing/credentials.ts";
 
 const { private: pem, public: publicLine } = makeKeyPair();
 
@@ -20,7 +20,7 @@ const write = async (text: string, mode = 0o600) => {
 };
 
 describe("readPrivateKey", () => {
-  test("tells the public key", async () => {
+  test("returns the public key", async () => {
     await write(pem);
     expect(await readPrivateKey(file)).toMatchObject({
       publicLine,
@@ -36,7 +36,7 @@ describe("readPrivateKey", () => {
     });
   });
 
-  test("asks the file, not the link to it", async () => {
+  test("checks the file, not the link to it", async () => {
     await write(pem, 0o644);
     await symlink(file, `${file}.link`);
     await expect(readPrivateKey(`${file}.link`)).rejects.toMatchObject({ code: "KEY_EXPOSED" });
@@ -48,7 +48,7 @@ describe("readPrivateKey", () => {
     await expect(readPrivateKey(file)).rejects.toMatchObject({ code: "KEY_ENCRYPTED" });
   });
 
-  test("says how to make one that is missing", async () => {
+  test("says how to make a missing key", async () => {
     await expect(readPrivateKey(file)).rejects.toMatchObject({
       code: "KEY_MISSING",
       message: expect.stringContaining("ssh-keygen -t ed25519"),

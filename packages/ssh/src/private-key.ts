@@ -9,7 +9,7 @@ const MAX_BYTES = 64 * 1_024;
 /** A private key that may be used. */
 export interface PrivateKey {
   readonly pem: Buffer;
-  /** Its public part as a line for `authorized_keys`. */
+  /** The public key as a line for `authorized_keys`. */
   readonly publicLine: string;
   readonly fingerprint: string;
 }
@@ -17,8 +17,8 @@ export interface PrivateKey {
 /**
  * Reads the private key that Loom uses for nothing else.
  *
- * @throws KeyError when it is not there, others can read or change it, it needs a passphrase, or
- * it is no private key.
+ * @throws KeyError when the file is missing, other users can read or change it, it needs a
+ * passphrase, or it is not a private key.
  */
 export async function readPrivateKey(file: string): Promise<PrivateKey> {
   const fail = (code: KeyError["code"], message: string, cause?: unknown) =>
@@ -28,7 +28,7 @@ export async function readPrivateKey(file: string): Promise<PrivateKey> {
     if (error.code === "ENOENT") {
       throw fail(
         "KEY_MISSING",
-        `there is no key ${file}: make one with ssh-keygen -t ed25519 -N '' -f ${file}, and put its .pub into authorized_keys on the node`,
+        `the key ${file} does not exist: make one with ssh-keygen -t ed25519 -N '' -f ${file}, and put its .pub into authorized_keys on the node`,
         error,
       );
     }
@@ -39,13 +39,13 @@ export async function readPrivateKey(file: string): Promise<PrivateKey> {
     throw /encrypted|passphrase/i.test(key.message)
       ? fail(
           "KEY_ENCRYPTED",
-          `the key ${file} needs a passphrase, which nobody is there to type: make a key for this purpose alone with ssh-keygen -t ed25519 -N '', and let loom-ssh-gate bound what it can do`,
+          `the key ${file} needs a passphrase, which a program cannot type: make a separate key with ssh-keygen -t ed25519 -N '', and restrict it with loom-ssh-gate`,
           key,
         )
-      : fail("KEY_INVALID", `${file} holds no private key: ${key.message}`, key);
+      : fail("KEY_INVALID", `${file} does not contain a private key: ${key.message}`, key);
   }
   if (!key.isPrivateKey()) {
-    throw fail("KEY_INVALID", `${file} holds a public key: name the file without .pub`);
+    throw fail("KEY_INVALID", `${file} contains a public key: name the file without .pub`);
   }
   const blob = key.getPublicSSH();
   return {
@@ -55,7 +55,10 @@ export async function readPrivateKey(file: string): Promise<PrivateKey> {
   };
 }
 
-/** Reads the file if nobody else can: asked of the open file, so that it cannot be exchanged. */
+/**
+ * Reads the file if no other user can. It checks the open file, so that it cannot be replaced in
+ * between.
+ */
 async function readGuarded(file: string): Promise<Buffer> {
   // Opening a named pipe would wait for its writer.
   const handle = await open(file, constants.O_RDONLY | constants.O_NONBLOCK);
@@ -78,13 +81,13 @@ async function checkGuarded(handle: FileHandle, file: string): Promise<void> {
   if ((mode & 0o077) !== 0) {
     const octal = (mode & 0o777).toString(8).padStart(4, "0");
     throw new KeyError(
-      `the key ${file} can be read or changed by others (mode ${octal}): chmod 600 it, and replace it if somebody may have`,
+      `the key ${file} can be read or changed by others (mode ${octal}): run chmod 600 on it, and replace the key if another user may have read it`,
       { code: "KEY_EXPOSED", file },
     );
   }
   if (uid !== process.getuid() && uid !== 0) {
     throw new KeyError(
-      `the key ${file} belongs to user ${uid}: chown it to the user that runs this`,
+      `the key ${file} belongs to user ${uid}: change its owner to the user who runs this program`,
       {
         code: "KEY_EXPOSED",
         file,

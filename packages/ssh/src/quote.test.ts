@@ -5,7 +5,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { quote, unquote } from "./quote.ts";
 
-/** Words that mean something to a shell, for fast-check to put together. */
+/** Words with a meaning for a shell, which fast-check combines. */
 const SYNTAX = [
   ";",
   "&&",
@@ -55,7 +55,7 @@ const word = fc
   )
   .filter((text) => text.isWellFormed() && !text.includes("\0"));
 
-/** The words of a line, as a shell makes them: NUL after each. */
+/** Returns the words that a shell makes of a line, with NUL after each. */
 async function wordsOf(shell: string, line: string): Promise<string[]> {
   const child = spawn(shell, ["-c", `printf '%s\\0' ${line}`], {
     stdio: ["ignore", "pipe", "inherit"],
@@ -66,28 +66,32 @@ async function wordsOf(shell: string, line: string): Promise<string[]> {
 }
 
 describe("quote", () => {
-  test.for(["sh", "bash"])("gives %s every word as it is", { timeout: 30_000 }, async (shell) => {
-    const words = fc.array(word, { minLength: 1, maxLength: 50 });
-    await fc.assert(
-      fc.asyncProperty(words, async (given) => {
-        expect(await wordsOf(shell, given.map(quote).join(" "))).toEqual(given);
-      }),
-      { numRuns: 60 },
-    );
-  });
+  test.for(["sh", "bash"])(
+    "passes every word through %s unchanged",
+    { timeout: 30_000 },
+    async (shell) => {
+      const words = fc.array(word, { minLength: 1, maxLength: 50 });
+      await fc.assert(
+        fc.asyncProperty(words, async (given) => {
+          expect(await wordsOf(shell, given.map(quote).join(" "))).toEqual(given);
+        }),
+        { numRuns: 60 },
+      );
+    },
+  );
 
-  test("quotes even what looks harmless", () => {
+  test("quotes even harmless words", () => {
     expect(["if", "A=b", "", "ls"].map(quote)).toEqual(["'if'", "'A=b'", "''", "'ls'"]);
   });
 
-  test("refuses what no argument can hold", () => {
+  test("refuses text that an argument cannot contain", () => {
     expect(() => quote("a\0b")).toThrow(TypeError);
     expect(() => quote("\ud800")).toThrow(TypeError);
   });
 });
 
 describe("unquote", () => {
-  test("reads back what quote made", () => {
+  test("unquote reverses quote", () => {
     fc.assert(
       fc.property(fc.array(word, { minLength: 1 }), (words) => {
         expect(unquote(words.map(quote).join(" "))).toEqual(words);

@@ -1,10 +1,10 @@
 /**
- * Quotes one word for a POSIX shell, so that the shell passes it on as it is.
+ * Quotes one word for a POSIX shell, so that the shell passes it on unchanged.
  *
- * Always in single quotes, in which no character but `'` means anything. What looks harmless is
- * quoted too: an unquoted `A=b` is an assignment, an unquoted `if` or alias is not a word.
+ * It always uses single quotes, in which only `'` has a meaning. Harmless words are quoted too: an
+ * unquoted `A=b` is an assignment, and an unquoted `if` or alias is not a plain word.
  *
- * @throws TypeError for NUL, which no argument can hold, and for half a surrogate pair, which
+ * @throws TypeError for NUL, which no argument can contain, and for half a surrogate pair, which
  * would arrive as another character.
  */
 export function quote(word: string): string {
@@ -14,9 +14,10 @@ export function quote(word: string): string {
 }
 
 /**
- * Reads a line of what `quote` made, words parted by one space: its exact inverse, and no shell.
+ * Parses a line of quoted words with one space between them. It is the exact inverse of `quote`,
+ * without a shell.
  *
- * @returns `null` for any other line, whatever a shell would make of it.
+ * @returns `null` for any other line, even if a shell would accept it.
  */
 export function unquote(line: string): string[] | null {
   if (!/^'[^']*'(?:\\''[^']*')*(?: '[^']*'(?:\\''[^']*')*)*$/.test(line)) return null;

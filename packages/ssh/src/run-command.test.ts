@@ -1,26 +1,33 @@
 import { once } from "node:events";
 import type { AddressInfo } from "node:net";
 import { connect as connectSocket, createServer, type Socket } from "node:net";
-import type { ServerChannel } from "ssh2";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { z } from "zod";
+import { beginLine, parseLine } from "./command-line.ts";
 import { type ConnectOptions, connect } from "./connect.ts";
 import { defineCommands } from "./define-commands.ts";
-import { startSshServer } from "./testing/ssh-server.ts";
+import { type Channel, startSshServer } from "./testing/ssh-server.ts";
 
 const { say } = defineCommands({
   say: { args: z.tuple([z.string()]), argv: (text) => ["echo", text] },
 });
 
+/** Answers as the wrapper does when a command begins. */
+const begin = (line: string, channel: Channel) => {
+  const nonce = parseLine(line)?.nonce ?? "";
+  channel.write(beginLine(nonce));
+  channel.stderr.write(beginLine(nonce));
+};
+
 /** Connects to a server that answers a command as `exec` does. */
 async function open(
-  exec?: (line: string, channel: ServerChannel) => void,
+  exec?: (line: string, channel: Channel) => void,
   changes: Partial<ConnectOptions> = {},
 ) {
-  const server = await startSshServer({ node: "odd", ...(exec && { exec }) });
+  const server = await startSshServer({ node: "faulty", ...(exec && { exec }) });
   onTestFinished(server.stop);
   const connection = await connect({
-    node: "odd",
+    node: "faulty",
     address: "127.0.0.1",
     port: server.port,
     user: "anybody",
@@ -32,7 +39,7 @@ async function open(
   return connection;
 }
 
-/** Somebody who listens on a port, and does `greet` with whoever comes. */
+/** Listens on a port and calls `greet` with each connection. */
 async function listen(greet: (socket: Socket) => void) {
   const sockets = new Set<Socket>();
   const server = createServer((socket) => {
@@ -48,7 +55,7 @@ async function listen(greet: (socket: Socket) => void) {
   return { port: (server.address() as AddressInfo).port };
 }
 
-/** A way to the server that can go silent without closing, as when a machine loses its power. */
+/** Starts a proxy that can go silent without closing, like a machine that loses power. */
 async function silentProxy(port: number) {
   const sockets: Socket[] = [];
   const proxy = await listen((inner) => {
@@ -65,36 +72,39 @@ async function silentProxy(port: number) {
   };
 }
 
-describe("run, on a server that behaves oddly", () => {
-  test("takes an end without an exit status for an unknown one", async () => {
-    const connection = await open((_line, channel) => {
+describe("run, on a server that misbehaves", () => {
+  test("reports an end without an exit status as unknown", async () => {
+    const connection = await open((line, channel) => {
+      begin(line, channel);
       channel.write("half");
       channel.end();
     });
     await expect(connection.run(say("x"))).rejects.toMatchObject({ code: "COMMAND_LOST" });
   });
 
-  test("tells the signal that ended the command", async () => {
-    const connection = await open((_line, channel) => {
+  test("reports the signal that ended the command", async () => {
+    const connection = await open((line, channel) => {
+      begin(line, channel);
       channel.exit("SEGV");
       channel.end();
     });
     await expect(connection.run(say("x"))).rejects.toMatchObject({
       exitCode: null,
       signal: "SIGSEGV",
-      message: "say failed on odd with signal SIGSEGV",
+      message: "say failed on faulty with signal SIGSEGV",
     });
   });
 
   test("does not wait for ever for a channel that stays open after the exit status", async () => {
-    const connection = await open((_line, channel) => {
+    const connection = await open((line, channel) => {
+      begin(line, channel);
       channel.write("done");
       channel.exit(0);
     });
     expect(await connection.run(say("x"))).toMatchObject({ stdout: "done" });
   });
 
-  test("says that nobody confirmed the end of a command that goes on", {
+  test("reports that the node did not confirm the end of a command that goes on", {
     timeout: 10_000,
   }, async () => {
     const connection = await open((_line, channel) => void channel.resume());
@@ -107,9 +117,10 @@ describe("run, on a server that behaves oddly", () => {
     expect(performance.now() - begun).toBeLessThan(5_000);
   });
 
-  test("puts characters together that the network cut", async () => {
+  test("joins characters that the network split", async () => {
     const [first, second] = [Buffer.from("é").subarray(0, 1), Buffer.from("é").subarray(1)];
-    const connection = await open((_line, channel) => {
+    const connection = await open((line, channel) => {
+      begin(line, channel);
       channel.write(first, () => {
         channel.write(second);
         channel.exit(0);
@@ -122,11 +133,11 @@ describe("run, on a server that behaves oddly", () => {
   });
 
   test("notices a node that went silent", async () => {
-    const server = await startSshServer({ node: "odd", exec: () => {} });
+    const server = await startSshServer({ node: "faulty", exec: () => {} });
     onTestFinished(server.stop);
     const proxy = await silentProxy(server.port);
     const connection = await connect({
-      node: "odd",
+      node: "faulty",
       address: "127.0.0.1",
       port: proxy.port,
       user: "anybody",
@@ -144,17 +155,17 @@ describe("run, on a server that behaves oddly", () => {
   });
 });
 
-describe("connect, to what is no node", () => {
+describe("connect, to a server that is not a node", () => {
   test.for<[string, (socket: Socket) => void, string]>([
     ["is silent", () => {}, "SSH_UNREACHABLE"],
     ["hangs up", (socket) => socket.end(), "SSH_PROTOCOL"],
     ["speaks HTTP", (socket) => socket.end("HTTP/1.1 400 Bad Request\r\n\r\n"), "SSH_PROTOCOL"],
-  ])("reports one that %s", async ([, greet, code]) => {
+  ])("reports a server that %s", async ([, greet, code]) => {
     const { port } = await listen(greet);
     await expect(open(undefined, { port, timeoutMs: 200 })).rejects.toMatchObject({ code });
   });
 
-  test("reports that nobody listens", async () => {
+  test("reports that no server listens", async () => {
     const { port } = await listen(() => {});
     const closed = createServer().listen(0, "127.0.0.1");
     await once(closed, "listening");

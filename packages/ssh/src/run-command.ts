@@ -1,42 +1,43 @@
-import { createCapture } from "./capture.ts";
-import { MAX_LINE_BYTES, printLine } from "./command-line.ts";
+import { randomBytes } from "node:crypto";
+import { createCapture, type Output } from "./capture.ts";
+import { beginLine, MAX_LINE_BYTES, printLine } from "./command-line.ts";
 import { type Command, requireMade } from "./define-commands.ts";
 import {
   CommandFailedError,
   CommandLostError,
+  CommandRefusedError,
   CommandTimeoutError,
   InvalidArgumentsError,
 } from "./errors.ts";
 import { type Route, startProcess, stopProcess } from "./remote-process.ts";
 
 export interface RunOptions {
-  /** Default 60 000, at most 24 hours. */
+  /** In milliseconds. Default 60 000, at most 24 hours. */
   readonly timeoutMs?: number;
   readonly signal?: AbortSignal;
-  /** Is given all output as it comes, in pieces of text; what it throws ends the command. */
+  /** Called with each piece of output as it arrives. An error that it throws ends the command. */
   readonly onOutput?: (output: Output) => void;
-  /** How much of stdout and of stderr is kept for the result; default 1 MiB each. */
+  /** How many bytes of stdout and of stderr are kept for the result. Default 1 MiB each. */
   readonly maxOutputBytes?: number;
 }
 
-/** A piece of what a command wrote. */
-export interface Output {
-  readonly stream: "stdout" | "stderr";
-  readonly text: string;
-}
-
-/** What a command wrote. */
+/** The output of a command. */
 export interface CommandResult {
   readonly stdout: string;
   readonly stderr: string;
-  /** Whether it wrote more than was kept: then these are the beginnings. */
+  /** Whether it wrote more than was kept. The result then has the beginnings. */
   readonly truncated: boolean;
 }
 
 const TIMED_OUT = Symbol("timed out");
 const MAX_TIMEOUT_MS = 24 * 3_600_000;
-/** The node ends a command by itself a while after it was told to, in case that did not arrive. */
+/**
+ * The node ends a command by itself this long after the timeout, in case the request to end it is
+ * lost.
+ */
 const LIMIT_MARGIN_S = 10;
+
+/** Runs a command over a connection; see {@link Connection.run}. */
 export async function runCommand(
   route: Route,
   command: Command,
@@ -45,28 +46,32 @@ export async function runCommand(
   requireMade(command);
   const { timeoutMs = 60_000, signal, onOutput, maxOutputBytes = 1_048_576 } = options;
   if (!(timeoutMs >= 1 && timeoutMs <= MAX_TIMEOUT_MS)) {
-    throw new RangeError(`timeoutMs is ${timeoutMs}: it takes 1 to ${MAX_TIMEOUT_MS}`);
+    throw new RangeError(`timeoutMs is ${timeoutMs}: give a number from 1 to ${MAX_TIMEOUT_MS}`);
   }
   signal?.throwIfAborted();
   const place = { node: route.node, command: command.name };
-  const line = printLine(command, Math.ceil(timeoutMs / 1_000) + LIMIT_MARGIN_S);
+  const nonce = randomBytes(16).toString("hex");
+  const limitSeconds = Math.ceil(timeoutMs / 1_000) + LIMIT_MARGIN_S;
+  const line = printLine(command, { limitSeconds, nonce });
   if (Buffer.byteLength(line) > MAX_LINE_BYTES) {
-    throw new InvalidArgumentsError(command.name, [
-      `all in all longer than ${MAX_LINE_BYTES} bytes`,
-    ]);
+    throw new InvalidArgumentsError(command.name, [`together longer than ${MAX_LINE_BYTES} bytes`]);
   }
 
-  // Its reason is what the caller is told.
+  // The caller gets the reason of this signal.
   const stop = new AbortController();
   const onAbort = () => stop.abort(signal?.reason);
   signal?.addEventListener("abort", onAbort, { once: true });
   const timer = setTimeout(() => stop.abort(TIMED_OUT), timeoutMs);
-  const capture = createCapture(maxOutputBytes, (output) => {
-    try {
-      onOutput?.(output);
-    } catch (error) {
-      stop.abort(error);
-    }
+  const capture = createCapture({
+    begin: beginLine(nonce),
+    maxBytes: maxOutputBytes,
+    onOutput(output) {
+      try {
+        onOutput?.(output);
+      } catch (error) {
+        stop.abort(error);
+      }
+    },
   });
   try {
     const starting = startProcess(route, line, command.name);
@@ -85,7 +90,9 @@ export async function runCommand(
     }
     const exit = await ended;
     if (exit === null) throw new CommandLostError(place, { cause: route.failure() });
-    const { stdout, stderr, truncated, stderrTail } = capture.end();
+    const { begun, stdout, stderr, truncated, stderrTail } = capture.end();
+    // Without the begin line, the exit status, even 0, says nothing about the command.
+    if (!begun) throw new CommandRefusedError(place, { ...exit, stderrTail });
     if (exit.code === 0) return { stdout, stderr, truncated };
     throw new CommandFailedError(place, { exitCode: exit.code, signal: exit.signal, stderrTail });
   } finally {

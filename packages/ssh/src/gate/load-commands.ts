@@ -2,16 +2,15 @@ import { stat } from "node:fs/promises";
 import path from "node:path";
 import { pathToFileURL } from "node:url";
 import type { Request } from "../command-line.ts";
-import { RefusedError } from "./refused-error.ts";
 
-/** Turns what was asked for into program and arguments. */
+/** Converts a request to program and arguments. */
 export type Allowlist = (request: Request) => readonly string[];
 
 /**
  * Imports the allowlist that a node's admin wrote.
  *
- * @throws RefusedError when others can change the file, or it exports no `commands`. What the
- * returned function throws says why an operation, or its arguments, are not allowed.
+ * @throws RefusedError when other users can change the file, or it exports no `commands`. The
+ * returned function throws an error that says why an operation or its arguments are not allowed.
  */
 export async function loadCommands(file: string): Promise<Allowlist> {
   await checkOwned(file);
@@ -22,10 +21,12 @@ export async function loadCommands(file: string): Promise<Allowlist> {
   }
   const names = Object.keys(commands);
   return ({ name, args }) => {
-    // By shape: the module has imported a copy of this package of its own.
+    // By its shape, because the module may have imported its own copy of this package.
     const operation: unknown = names.includes(name) ? Reflect.get(commands, name) : undefined;
     if (typeof operation !== "function") {
-      throw new RefusedError(`no operation ${JSON.stringify(name)}; there are ${names.join(", ")}`);
+      throw new RefusedError(
+        `unknown operation ${JSON.stringify(name)}; known operations: ${names.join(", ")}`,
+      );
     }
     return readArgv(operation(...args));
   };
@@ -36,15 +37,18 @@ function readArgv(command: unknown): readonly string[] {
   if (Array.isArray(argv) && argv.length > 0 && argv.every((word) => typeof word === "string")) {
     return argv;
   }
-  throw new RefusedError("commands holds something else than operations of defineCommands");
+  throw new RefusedError("commands contains entries that are not operations of defineCommands");
 }
 
-/** As sshd asks of authorized_keys: who can change the file, or the folder it is in, decides what runs. */
+/**
+ * As sshd requires for authorized_keys: a user who can change the file or its folder decides what
+ * runs.
+ */
 async function checkOwned(file: string): Promise<void> {
   if (process.getuid === undefined) return;
   for (const place of [file, path.dirname(path.resolve(file))]) {
     const { mode, uid } = await stat(place);
-    // A sticky folder such as /tmp lets nobody replace another one's file.
+    // In a sticky folder such as /tmp, users cannot replace each other's files.
     const sticky = place !== file && (mode & 0o1000) !== 0;
     if (((mode & 0o022) !== 0 && !sticky) || (uid !== 0 && uid !== process.getuid())) {
       throw new RefusedError(
@@ -52,4 +56,10 @@ async function checkOwned(file: string): Promise<void> {
       );
     }
   }
+}
+
+/** The gate refuses to run the requested command. */
+export class RefusedError extends Error {
+  override readonly name = "RefusedError";
+  readonly code = "REFUSED";
 }

@@ -5,16 +5,19 @@ import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { z } from "zod";
-import { printLine } from "../command-line.ts";
+import { beginLine, printLine } from "../command-line.ts";
 import { connect } from "../connect.ts";
-import { defineCommands } from "../define-commands.ts";
+import { type Command, defineCommands } from "../define-commands.ts";
 import { isAlive } from "../testing/is-alive.ts";
 import { startSshd, whySshdIsMissing } from "../testing/sshd.ts";
 
 const MAIN = fileURLToPath(new URL("main.ts", import.meta.url));
 const DEFINE = new URL("../define-commands.ts", import.meta.url).href;
 
-/** What the hub would like to run. The node below allows less. */
+const NONCE = "0123456789abcdef".repeat(2);
+const printed = (command: Command) => printLine(command, { limitSeconds: 10, nonce: NONCE });
+
+/** The operations that the hub wants to run. The node below allows less. */
 const hub = defineCommands({
   restart: { args: z.tuple([z.string()]), argv: (service) => ["echo", "hub:", service] },
   environment: { args: z.tuple([]), argv: () => ["echo", "hub"] },
@@ -66,30 +69,32 @@ function gate(
   );
   return { status, stdout, stderr };
 }
-const refused = (reason: string) => ({
+const refused = (reason: string, stdout = beginLine(NONCE)) => ({
   status: 77,
-  stdout: "",
+  stdout,
   stderr: expect.stringContaining(`loom-ssh-gate refuses: ${reason}`),
 });
 
 describe("loom-ssh-gate", { timeout: 20_000 }, () => {
-  test("refuses what is no operation, whatever it is", () => {
-    expect(gate(undefined)).toMatchObject(refused("this key runs named operations, not a shell"));
-    const notOurs = refused("the line is not one that @loom/ssh sends");
+  test("refuses everything that is not an operation", () => {
+    expect(gate(undefined)).toMatchObject(
+      refused("this key runs named operations, not a shell", ""),
+    );
+    const notOurs = refused("the line is not one that @loom/ssh sends", "");
     expect(gate("id")).toMatchObject(notOurs);
     expect(gate("internal-sftp")).toMatchObject(notOurs);
-    expect(gate(`${printLine(hub.serve(), 10)}; id`)).toMatchObject(notOurs);
+    expect(gate(`${printed(hub.serve())}; id`)).toMatchObject(notOurs);
   });
 
   test("refuses operations that the node does not have", () => {
-    expect(gate(printLine(hub.remove("/"), 10))).toMatchObject(
-      refused('no operation "remove"; there are restart, environment, serve, die'),
+    expect(gate(printed(hub.remove("/")))).toMatchObject(
+      refused('unknown operation "remove"; known operations: restart, environment, serve, die'),
     );
-    expect(gate(printLine(hub.constructor(), 10))).toMatchObject(refused("no operation"));
+    expect(gate(printed(hub.constructor()))).toMatchObject(refused("unknown operation"));
   });
 
   test("refuses arguments that the node does not allow", () => {
-    expect(gate(printLine(hub.restart("sshd.service"), 10))).toMatchObject(
+    expect(gate(printed(hub.restart("sshd.service")))).toMatchObject(
       refused("restart does not take these arguments"),
     );
   });
@@ -98,17 +103,23 @@ describe("loom-ssh-gate", { timeout: 20_000 }, () => {
     const open = path.join(folder, "open.mjs");
     await writeFile(open, CONFIG);
     await chmod(open, 0o666);
-    expect(gate("id", { file: open })).toMatchObject(refused(`${open} can be changed by others`));
+    expect(gate(printed(hub.serve()), { file: open })).toMatchObject(
+      refused(`${open} can be changed by others`),
+    );
     const shared = path.join(folder, "shared");
     await mkdir(shared);
     await chmod(shared, 0o777);
     const inside = path.join(shared, "gate.mjs");
     await writeFile(inside, CONFIG);
-    expect(gate("id", { file: inside })).toMatchObject(refused(`${shared} can be changed`));
-    expect(gate("id", { file: path.join(folder, "none.mjs") })).toMatchObject(refused("ENOENT"));
+    expect(gate(printed(hub.serve()), { file: inside })).toMatchObject(
+      refused(`${shared} can be changed`),
+    );
+    expect(gate(printed(hub.serve()), { file: path.join(folder, "none.mjs") })).toMatchObject(
+      refused("ENOENT"),
+    );
   });
 
-  test("says how it is used", () => {
+  test("prints its usage", () => {
     expect(gate("id", { args: ["--help"] })).toMatchObject({
       status: 0,
       stdout: expect.stringContaining("authorized_keys"),
@@ -124,13 +135,14 @@ describe.skipIf(missing !== null)(
   `loom-ssh-gate under OpenSSH (${missing ?? "installed"})`,
   { timeout: 20_000 },
   () => {
-    const open = async () => {
+    const open = async (bashrc = "") => {
       const sshd = await startSshd({
         node: "pop-os",
         environment: { GIT_SSH_COMMAND: "id", BASH_ENV: "/nowhere" },
         keyOptions: `command="'${process.execPath}' '${MAIN}' --config '${config}'",restrict`,
       });
       onTestFinished(sshd.stop);
+      await writeFile(`${sshd.folder}/.bashrc`, bashrc);
       const connection = await connect({
         ...sshd,
         address: "127.0.0.1",
@@ -152,7 +164,16 @@ describe.skipIf(missing !== null)(
       });
     });
 
-    test("tells the signal that ended the command", async () => {
+    test("does not count text that the login prints as output", async () => {
+      const connection = await open("echo welcome; printf notice >&2");
+      expect(await connection.run(hub.restart("popos.service"))).toEqual({
+        stdout: "node: popos.service\n",
+        stderr: "",
+        truncated: false,
+      });
+    });
+
+    test("reports the signal that ended the command", async () => {
       const connection = await open();
       await expect(connection.run(hub.die())).rejects.toMatchObject({
         exitCode: null,
@@ -160,7 +181,7 @@ describe.skipIf(missing !== null)(
       });
     });
 
-    test("passes on nothing of the client's environment", async () => {
+    test("passes on no variable of the client's environment", async () => {
       const connection = await open();
       const { stdout } = await connection.run(hub.environment());
       expect(stdout).toMatch(/^HOME=/m);
@@ -181,7 +202,7 @@ describe.skipIf(missing !== null)(
       await expect.poll(() => family.filter(isAlive), { timeout: 1_000 }).toEqual([]);
     });
 
-    test("ends the process group when the connection is gone", async () => {
+    test("ends the process group when the connection is lost", async () => {
       const connection = await open();
       const pids = Promise.withResolvers<number[]>();
       const run = connection.run(hub.serve(), {

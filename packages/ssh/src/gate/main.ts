@@ -1,8 +1,8 @@
 #!/usr/bin/env node
+import { writeSync } from "node:fs";
 import { parseArgs } from "node:util";
-import { parseLine } from "../command-line.ts";
-import { loadCommands } from "./load-commands.ts";
-import { RefusedError } from "./refused-error.ts";
+import { beginLine, parseLine } from "../command-line.ts";
+import { loadCommands, RefusedError } from "./load-commands.ts";
 import { superviseCommand } from "./supervise-command.ts";
 
 const USAGE = `usage: loom-ssh-gate --config <file>
@@ -23,16 +23,18 @@ async function main(): Promise<void> {
     console.log(USAGE);
     return;
   }
-  const commands = await loadCommands(config);
   const line = process.env.SSH_ORIGINAL_COMMAND;
   if (line === undefined) throw new RefusedError("this key runs named operations, not a shell");
   const request = parseLine(line);
   if (request === null) {
     throw new RefusedError("the line is not one that @loom/ssh sends; this key runs nothing else");
   }
+  // Written at once, before the command can write. From here on, output belongs to the answer.
+  for (const output of [1, 2]) writeSync(output, beginLine(request.nonce));
+  const commands = await loadCommands(config);
   const argv = commands(request);
   const { code, signal } = await superviseCommand(argv, { limitMs: request.limitSeconds * 1_000 });
-  // To sshd, the gate ends as the command did.
+  // To sshd, the gate ends in the same way as the command.
   if (signal !== null) process.kill(process.pid, signal);
   process.exitCode = code ?? 1;
 }
@@ -45,7 +47,7 @@ function readArguments(): { config: string; help: boolean } {
     if (values.help) return { config: "", help: true };
     if (values.config) return { config: values.config, help: false };
   } catch {
-    // What is not understood gets the usage.
+    // Invalid arguments get the usage.
   }
   console.error(USAGE);
   process.exit(EX_USAGE);
@@ -53,7 +55,7 @@ function readArguments(): { config: string; help: boolean } {
 
 main().catch((error: unknown) => {
   const reason = error instanceof Error ? error.message : String(error);
-  // On one line: what is refused was written by whoever holds the key.
+  // On one line, because the holder of the key wrote the refused text.
   console.error(`loom-ssh-gate refuses: ${reason.replaceAll(/\s+/g, " ").slice(0, 1_000)}`);
   process.exitCode = EX_NOPERM;
 });

@@ -1,21 +1,22 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { GRACE_MS } from "../command-line.ts";
-import { RefusedError } from "./refused-error.ts";
+import { RefusedError } from "./load-commands.ts";
 
-/** What a program may need to find its way; the rest of the environment may come from the client. */
+/** Variables that a program may need. All others may come from the client. */
 const ENVIRONMENT = ["PATH", "HOME", "USER", "LOGNAME", "SHELL", "TZ", "XDG_RUNTIME_DIR"];
 
 const SIGNALS = ["SIGTERM", "SIGHUP", "SIGINT"] as const;
 
-/** How a command ended. */
+/** The end of a command. */
 interface End {
   readonly code: number | null;
   readonly signal: NodeJS.Signals | null;
 }
 
 /**
- * Runs a program without a shell, as leader of a process group, which is ended when the client
- * closes its side or is gone, at the limit, and when sshd ends the gate. Its output is ours.
+ * Runs a program without a shell, as leader of a process group. The group is ended when the client
+ * closes its side or is gone, at the limit, and when sshd ends the gate. The program writes
+ * directly to the gate's output.
  */
 export async function superviseCommand(
   [program = "", ...args]: readonly string[],
@@ -42,7 +43,7 @@ export async function superviseCommand(
     );
     child.once("exit", (code, signal) => resolve({ code, signal }));
   });
-  // What it left in its group ends with it: at once when it was stopped.
+  // The rest of its group ends with it: at once if the command was stopped.
   signalGroup(child, kill ? "SIGKILL" : "SIGTERM");
   clearTimeout(limit);
   clearTimeout(kill);
@@ -52,12 +53,12 @@ export async function superviseCommand(
 }
 
 function signalGroup({ pid }: ChildProcess, signal: NodeJS.Signals): void {
-  // Not started: a group number of 0 would be our own.
+  // The program did not start. A group number of 0 would be our own group.
   if (pid === undefined) return;
   try {
     process.kill(-pid, signal);
   } catch (error) {
-    // Nobody is left.
+    // No process is left.
     if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
   }
 }

@@ -1,8 +1,16 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import type { AddressInfo } from "node:net";
-import ssh2, { type ServerChannel } from "ssh2";
+import type { Duplex, Writable } from "node:stream";
+import ssh2 from "ssh2";
 import { type Credentials, makeCredentials, readHostKey } from "./credentials.ts";
+
+/** The server's side of a command. Data that is written to it is the command's stdout. */
+export interface Channel extends Duplex {
+  readonly stderr: Writable;
+  /** Reports the exit code, or the signal (without `SIG`), that ended the command. */
+  exit(codeOrSignal: number | string): unknown;
+}
 
 /** An SSH server inside this process. */
 export interface SshServer extends Credentials, AsyncDisposable {
@@ -12,15 +20,15 @@ export interface SshServer extends Credentials, AsyncDisposable {
 }
 
 /**
- * Starts ssh2's own server on the loopback. It lets in everybody who has the key, and hands each
- * line to `sh -c` in a process group of its own, unless `exec` does something else with it.
+ * Starts ssh2's own server on the loopback address. It accepts every client with the key, and runs
+ * each line with `sh -c` in a new process group, unless `exec` replaces that.
  */
 export async function startSshServer({
   node = "node",
   exec = runInShell,
 }: {
   node?: string;
-  exec?: (line: string, channel: ServerChannel) => void;
+  exec?: (line: string, channel: Channel) => void;
 } = {}): Promise<SshServer> {
   const credentials = await makeCredentials(node);
   const [, wanted] = credentials.publicLine.split(" ");
@@ -57,7 +65,7 @@ export async function startSshServer({
   };
 }
 
-function runInShell(line: string, channel: ServerChannel): void {
+function runInShell(line: string, channel: Channel): void {
   const child = spawn("/bin/sh", ["-c", line], { detached: true });
   channel.pipe(child.stdin);
   child.stdin.on("error", () => {});

@@ -12,34 +12,34 @@ const SSHD = ["/usr/sbin/sshd", "/usr/local/sbin/sshd", "/opt/homebrew/sbin/sshd
   existsSync(file),
 );
 
-/** Why no OpenSSH server can be started on this machine; `null` when one can. */
+/** Returns the reason why no OpenSSH server can be started on this machine; `null` when one can. */
 export const whySshdIsMissing = (): string | null =>
   SSHD === undefined ? "there is no sshd on this machine: install openssh-server" : null;
 
 export interface SshdOptions {
   readonly node?: string;
-  /** Before the key in `authorized_keys`, such as `restrict`. */
+  /** Options before the key in `authorized_keys`, such as `restrict`. */
   readonly keyOptions?: string;
-  /** Variables of the commands. */
+  /** Variables for the commands. */
   readonly environment?: Readonly<Record<string, string>>;
   /** Further settings, as in sshd_config. */
   readonly settings?: readonly string[];
 }
 
-/** An OpenSSH server on the loopback, for the user who runs this. */
+/** An OpenSSH server on the loopback address, for the current user. */
 export interface Sshd extends Credentials, AsyncDisposable {
   readonly node: string;
   readonly port: number;
   readonly user: string;
-  /** What it wrote to its log. */
+  /** Returns the server's log so far. */
   log(): string;
   stop(): Promise<void>;
 }
 
 /**
- * Starts Debian's, or whichever, sshd on a free port with keys of its own.
+ * Starts the machine's sshd on a free port with new keys.
  *
- * @throws When there is none, or it does not start.
+ * @throws Error when there is no sshd, or it does not start.
  */
 export async function startSshd(options: SshdOptions = {}): Promise<Sshd> {
   const { node = "node", keyOptions = "", environment = {}, settings = [] } = options;
@@ -47,10 +47,10 @@ export async function startSshd(options: SshdOptions = {}): Promise<Sshd> {
   const credentials = await makeCredentials(node);
   const authorizedKeys = path.join(credentials.folder, "authorized_keys");
   await writeFile(authorizedKeys, `${keyOptions} ${credentials.publicLine}\n`.trimStart());
-  // Where it gives up its privileges; packages make it when the service starts.
+  // sshd drops its privileges in this folder. Packages create it when the service starts.
   if (process.getuid?.() === 0) mkdirSync("/run/sshd", { recursive: true });
 
-  // An empty home: what the user's own shell does at its start is not part of a test.
+  // An empty home, so that the start files of the user's shell have no effect on tests.
   const variables = Object.entries({ HOME: credentials.folder, ...environment }).map(
     ([name, value]) => `${name}="${value}"`,
   );
@@ -58,14 +58,14 @@ export async function startSshd(options: SshdOptions = {}): Promise<Sshd> {
     "ListenAddress 127.0.0.1",
     `HostKey ${credentials.hostKeyFile}`,
     `AuthorizedKeysFile ${authorizedKeys}`,
-    // The folder above is everybody's: /tmp.
+    // The folder above is /tmp, which everybody can write to.
     "StrictModes no",
     "UsePAM no",
     "PidFile none",
     "PermitRootLogin prohibit-password",
     "PasswordAuthentication no",
     "LogLevel VERBOSE",
-    // All on one line: of a setting that is there twice, sshd takes the first.
+    // On one line, because sshd uses only the first of two equal settings.
     `SetEnv ${variables.join(" ")}`,
     ...settings,
   ];
@@ -94,7 +94,7 @@ export async function startSshd(options: SshdOptions = {}): Promise<Sshd> {
 
 const ATTEMPTS = 5;
 
-/** A port that is free can be taken a moment later; sshd cannot choose one by itself. */
+/** A free port can be taken a moment later, and sshd cannot choose one itself. */
 async function startOnFreePort(sshd: string, configFile: string, attempt = 1) {
   const port = await freePort();
   const server = spawn(sshd, ["-D", "-e", "-f", configFile, "-p", String(port)], {
