@@ -1,0 +1,6 @@
+import { base } from "../../tsup.base.ts";
+
+export default base({
+  entry: ["src/index.ts", "src/schemas.ts"],
+  platform: "neutral",
+});
