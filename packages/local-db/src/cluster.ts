@@ -1,17 +1,20 @@
 import { join } from "node:path";
-import { isRoot, nobody } from "./account.ts";
-import { withConnection } from "./connect.ts";
-import { newSecret } from "./keys.ts";
-import { postgresBinaries, postgresPackage } from "./postgres-binaries.ts";
-import { initCluster, startPostgres, THROWAWAY } from "./postgres-server.ts";
-import { applySchema } from "./schema.ts";
+import { installedBinaries, postgresBinaries, postgresPackage } from "./postgres/binaries.ts";
+import { withConnection } from "./postgres/connect.ts";
+import { applySchema } from "./postgres/schema.ts";
+import { initCluster, startPostgres, THROWAWAY } from "./postgres/server.ts";
+import { isRoot, nobody } from "./process/account.ts";
+import { newSecret } from "./rest/keys.ts";
 import { createTeardown } from "./teardown.ts";
 import { createTempDir } from "./temp-dir.ts";
 
-/** The database that every other one is a copy of. */
+/** The database that each new database is copied from. */
 export const TEMPLATE = "loom_template";
 
-/** What `openDatabase` needs of a cluster: a plain value, which can go to another process. */
+/**
+ * The part of a cluster that `openDatabase` needs: a plain value that can be sent to another
+ * process.
+ */
 export interface ClusterInfo {
   readonly socketDir: string;
   readonly jwtSecret: string;
@@ -20,17 +23,17 @@ export interface ClusterInfo {
 export interface Cluster extends AsyncDisposable {
   readonly info: ClusterInfo;
   /**
-   * Ends Postgres and starts it again on the same files, for tests of what survives.
+   * Stops Postgres and starts it again on the same files, to test what survives a restart.
    *
-   * @param mode - `fast` stops in order; `immediate` is a crash, from which it recovers.
+   * @param mode - `fast` stops in order; `immediate` is a crash, after which Postgres recovers.
    */
   restartPostgres(options: { mode: "fast" | "immediate" }): Promise<void>;
-  /** Stops Postgres and removes everything; close the databases first. */
+  /** Stops Postgres and removes all its files. Stop the databases first. */
   stop(): Promise<void>;
 }
 
 /**
- * Starts a throw-away Postgres, with a template database that has the schema.
+ * Starts a temporary Postgres with a template database that has the schema.
  *
  * @throws PlatformError when this machine cannot run it.
  * @throws ProcessStartError when it does not start.
@@ -39,12 +42,19 @@ export interface Cluster extends AsyncDisposable {
 export async function startCluster({
   schema,
   settings = {},
+  binDir,
 }: {
   schema: string;
-  /** Of Postgres, in place of those of a throw-away: `{ fsync: "on" }` for a measurement. */
+  /**
+   * Postgres settings that replace the defaults, for example `{ fsync: "on" }` for a measurement.
+   */
   settings?: Readonly<Record<string, string>>;
+  /**
+   * The programs of another Postgres, 15 or newer, to test with: `/usr/lib/postgresql/15/bin`. By
+   * default those of the npm package.
+   */
+  binDir?: string;
 }): Promise<Cluster> {
-  const packageDir = postgresPackage();
   const account = isRoot() ? nobody() : undefined;
   const teardown = createTeardown();
   try {
@@ -52,7 +62,10 @@ export async function startCluster({
     teardown.add(() => temp.remove());
     const socketDir = temp.path;
     const data = join(socketDir, "data");
-    const binaries = await postgresBinaries({ packageDir, account, copyInto: socketDir });
+    const binaries =
+      binDir === undefined
+        ? await postgresBinaries({ packageDir: postgresPackage(), account, copyInto: socketDir })
+        : installedBinaries(binDir, account);
     await initCluster({ binaries, account, data, isDurable: false });
     const all = { ...THROWAWAY, ...settings };
     const start = () => startPostgres({ binaries, account, data, socketDir, settings: all });
@@ -63,7 +76,7 @@ export async function startCluster({
       sql.unsafe(`create database ${TEMPLATE}`),
     );
     await withConnection({ socketDir, database: TEMPLATE }, (sql) => applySchema(sql, schema));
-    // A template that somebody is connected to cannot be copied.
+    // Postgres does not copy a template while anybody is connected to it.
     await withConnection({ socketDir, database: "postgres" }, (sql) =>
       sql.unsafe(`alter database ${TEMPLATE} is_template true allow_connections false`),
     );

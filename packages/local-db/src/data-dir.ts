@@ -12,30 +12,31 @@ import {
   stat,
 } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
-import { type Account, canEnter, isRoot, nobody } from "./account.ts";
-import { hold } from "./custody.ts";
 import { DataDirUnreachableError, DataDirVersionError } from "./errors.ts";
-import type { PostgresBinaries } from "./postgres-binaries.ts";
-import { initCluster } from "./postgres-server.ts";
-import { isRunning } from "./process-group.ts";
+import type { PostgresBinaries } from "./postgres/binaries.ts";
+import { initCluster } from "./postgres/server.ts";
+import { type Account, canEnter, isRoot, nobody } from "./process/account.ts";
+import { hold } from "./process/custody.ts";
+import { isRunning } from "./process/process-group.ts";
 
 /**
- * Where a project keeps its database unless told otherwise: `<project>/.loom`.
+ * Returns the default data folder of a project: `<project>/.loom`, or another name in it.
  *
- * For root with a project that only root can enter, as under `/root`, it is a folder of this
- * project's own in `/var/lib/loom`: Postgres then runs as a user without rights.
+ * If this process runs as root and only root can enter the project (for example under `/root`), it
+ * returns a folder for the project in `/var/lib/loom`, because Postgres then runs as an
+ * unprivileged user.
  */
-export function defaultDataDir(projectDir: string): string {
-  if (!isRoot() || canEnter(projectDir, nobody())) return join(projectDir, ".loom");
+export function defaultDataDir(projectDir: string, name = ".loom"): string {
+  if (!isRoot() || canEnter(projectDir, nobody())) return join(projectDir, name);
   const hash = createHash("sha256").update(projectDir).digest("hex").slice(0, 8);
   return join("/var/lib/loom", `${basename(projectDir)}-${hash}`);
 }
 
-/** A data folder that exists, and whom Postgres has to run as in it. */
+/** A data folder that exists, and the user that Postgres runs as in it. */
 export interface OpenDataDir {
-  /** The cluster's folder in it; it may not exist yet. */
+  /** The cluster's folder inside the data folder. It may not exist yet. */
   readonly data: string;
-  /** Undefined: this process' user. */
+  /** Undefined: this process's user. */
   readonly account: Account | undefined;
 }
 
@@ -59,7 +60,8 @@ export async function openDataDir(dataDir: string): Promise<OpenDataDir> {
     }
     return { data, account: undefined };
   }
-  // Root acts for whoever made the cluster: `npm start` once without and once with sudo.
+  // Root acts for the user who created the cluster: `npm start` may run once without and once with
+  // sudo.
   const account =
     owner && owner.uid !== 0
       ? { name: `user ${owner.uid}`, uid: owner.uid, gid: owner.gid }
@@ -76,17 +78,17 @@ export async function openDataDir(dataDir: string): Promise<OpenDataDir> {
 async function createDirectory(directory: string): Promise<void> {
   const first = await mkdir(directory, { recursive: true });
   if (!first || !isRoot()) return;
-  // Whatever root's umask says, another user has to get through the folders just made.
+  // Another user has to pass through the new folders, whatever root's umask is.
   for (let made = directory; made.length >= first.length; made = dirname(made)) {
     await chmod(made, 0o755);
   }
 }
 
 /**
- * Makes the cluster if there is none. An interrupted attempt leaves nothing: the cluster gets its
- * name when it is complete.
+ * Creates the cluster if there is none. An interrupted attempt leaves nothing, because the cluster
+ * gets its name only when it is complete.
  *
- * @throws DataDirVersionError when the one that is there belongs to another major version.
+ * @throws DataDirVersionError when another major version of Postgres created the existing cluster.
  */
 export async function ensureCluster(
   dataDir: string,
@@ -113,7 +115,7 @@ export async function ensureCluster(
   }
 }
 
-/** A power failure during initdb leaves its folder, which no process owns. */
+/** A power failure during initdb leaves its folder behind. No live process owns that folder. */
 async function removeLeftovers(dataDir: string): Promise<void> {
   for (const entry of await readdir(dataDir)) {
     const [, pid] = /^postgres\.new-(\d+)$/.exec(entry) ?? [];

@@ -1,4 +1,6 @@
-/** This machine cannot run the bundled Postgres or PostgREST; the message says what to do instead. */
+/**
+ * This machine cannot run the bundled Postgres or PostgREST. The message says what to do instead.
+ */
 export class PlatformError extends Error {
   override readonly name = "PlatformError";
   readonly code = "PLATFORM";
@@ -11,7 +13,7 @@ export class DataDirInUseError extends Error {
   override readonly name = "DataDirInUseError";
   readonly code = "DATA_DIR_IN_USE";
   readonly dataDir: string;
-  /** The process to stop: the one that started Postgres or, where that is unknown, Postgres itself. */
+  /** The process to stop: the one that started Postgres or, if that is unknown, Postgres itself. */
   readonly pid: number;
   constructor(dataDir: string, pid: number) {
     super(
@@ -22,7 +24,7 @@ export class DataDirInUseError extends Error {
   }
 }
 
-/** The user that Postgres runs as cannot get at the data folder. */
+/** The user that Postgres runs as cannot use the data folder. */
 export class DataDirUnreachableError extends Error {
   override readonly name = "DataDirUnreachableError";
   readonly code = "DATA_DIR_UNREACHABLE";
@@ -36,7 +38,7 @@ export class DataDirUnreachableError extends Error {
   }
 }
 
-/** The data folder was made by another major version of Postgres. */
+/** Another major version of Postgres created the data folder. */
 export class DataDirVersionError extends Error {
   override readonly name = "DataDirVersionError";
   readonly code = "DATA_DIR_VERSION";
@@ -45,8 +47,8 @@ export class DataDirVersionError extends Error {
   readonly expected: number;
   constructor(dataDir: string, versions: { found: number; expected: number }) {
     super(
-      `${dataDir} was made by Postgres ${versions.found}, and this is Postgres ${versions.expected}. ` +
-        "Use the version of Loom that made it, or start afresh in another folder with LOOM_DATA_DIR.",
+      `${dataDir} was created by Postgres ${versions.found}, but this is Postgres ${versions.expected}. ` +
+        "Use the version of Loom that created it, or choose another folder with LOOM_DATA_DIR.",
     );
     this.dataDir = dataDir;
     this.found = versions.found;
@@ -54,12 +56,12 @@ export class DataDirVersionError extends Error {
   }
 }
 
-/** A part ended, or was not ready in time, while it was being started. */
+/** A part ended during its start, or was not ready in time. */
 export class ProcessStartError extends Error {
   override readonly name = "ProcessStartError";
   readonly code = "PROCESS_START";
   readonly part: string;
-  /** The last lines it wrote. */
+  /** The last lines of its output. */
   readonly log: string;
   constructor(part: string, log: string) {
     super(`${part} did not start. Its last lines:\n${log || "(none)"}`);
@@ -72,7 +74,7 @@ export class ProcessStartError extends Error {
 export class SchemaError extends Error {
   override readonly name = "SchemaError";
   readonly code = "SCHEMA";
-  /** 1-based line of the script, where Postgres names one. */
+  /** The line of the script, from 1, if Postgres reports one. */
   readonly line: number | undefined;
   constructor(message: string, options: { line: number | undefined; cause: unknown }) {
     super(`the schema${options.line ? `, line ${options.line}` : ""}: ${message}`, options);

@@ -1,6 +1,6 @@
 export { type Cluster, type ClusterInfo, startCluster } from "./cluster.ts";
 export { defaultDataDir } from "./data-dir.ts";
-export { type Database, openDatabase } from "./database.ts";
+export { copyDatabase, type Database, type DatabaseCopy, openDatabase } from "./database.ts";
 export {
   DataDirInUseError,
   DataDirUnreachableError,
@@ -9,11 +9,19 @@ export {
   ProcessStartError,
   SchemaError,
 } from "./errors.ts";
-export type { KeyClaims, SignKey } from "./keys.ts";
-export { type LocalDb, type LocalDbOptions, type Stage, startLocalDb } from "./local-db.ts";
+export {
+  type LocalDb,
+  type LocalDbOptions,
+  type Restart,
+  type Stage,
+  startLocalDb,
+} from "./local-db.ts";
+export { connectToRunning } from "./postgres/cluster-lock.ts";
+export { type KeepRunningOptions, type KeptProcess, keepRunning } from "./process/keep-running.ts";
 export {
   type ChildProcessHandle,
   type ProcessExit,
   type ProcessOptions,
   startProcess,
-} from "./start-process.ts";
+} from "./process/start-process.ts";
+export { type KeyClaims, SECRET_FILE, type SignKey, signServiceKey } from "./rest/keys.ts";

@@ -1,33 +1,45 @@
 import { join } from "node:path";
 import type { Sql } from "postgres";
-import { lockHolder, untilClusterIsFree } from "./cluster-lock.ts";
-import { connect, databaseUrl, withConnection } from "./connect.ts";
 import { ensureCluster, openDataDir } from "./data-dir.ts";
 import { DataDirInUseError, ProcessStartError } from "./errors.ts";
-import { createSigner, keptSecret, type SignKey } from "./keys.ts";
-import { postgresBinaries, postgresPackage } from "./postgres-binaries.ts";
-import { DURABLE, startPostgres } from "./postgres-server.ts";
-import { startRestApi } from "./rest-api.ts";
-import { applySchema } from "./schema.ts";
-import type { ChildProcessHandle, ProcessExit } from "./start-process.ts";
+import { postgresBinaries, postgresPackage } from "./postgres/binaries.ts";
+import { lockHolder, untilClusterIsFree } from "./postgres/cluster-lock.ts";
+import { connect, databaseUrl, withConnection } from "./postgres/connect.ts";
+import { applySchema } from "./postgres/schema.ts";
+import { DURABLE, startPostgres } from "./postgres/server.ts";
+import { type KeepRunningOptions, keepRunning } from "./process/keep-running.ts";
+import { startGateway } from "./rest/gateway.ts";
+import { createSigner, keptSecret, SECRET_FILE, type SignKey } from "./rest/keys.ts";
+import { startPostgrest } from "./rest/postgrest.ts";
 import { createTeardown } from "./teardown.ts";
 import { createTempDir } from "./temp-dir.ts";
 
 const DATABASE = "postgres";
 
-/** What a start is about to do: make the cluster's files or find them, start Postgres, and so on. */
+/** A phase of the start: create or find the cluster's files, start Postgres, and so on. */
 export type Stage = "files" | "postgres" | "schema" | "postgrest";
 
 export interface LocalDbOptions {
-  /** The folder that keeps everything; created if missing. See {@link defaultDataDir}. */
+  /** The folder for all data. It is created if it is missing. See {@link defaultDataDir}. */
   readonly dataDir: string;
-  /** One idempotent script, run at every start as the superuser `postgres`. */
+  /** An idempotent script that runs at every start as the superuser `postgres`. */
   readonly schema: string;
   readonly onStage?: (stage: Stage) => void;
+  /** Called when Postgres or PostgREST has ended unexpectedly, and when it runs again. */
+  readonly onRestart?: (restart: Restart) => void;
 }
 
+/** A part that ended and starts again in `retryMs`, or that runs again. */
+export type Restart = { readonly part: "Postgres" | "PostgREST" } & (
+  | { readonly state: "ended"; readonly reason: string; readonly retryMs: number }
+  | { readonly state: "back" }
+);
+
 export interface LocalDb extends AsyncDisposable {
-  /** For `createClient(url, key)` of supabase-js; on 127.0.0.1, another port at every start. */
+  /**
+   * For `createClient(url, key)` of supabase-js. It is on 127.0.0.1, with the port of the last start
+   * if that is free.
+   */
   readonly url: string;
   /** A key for the role `service_role`. */
   readonly serviceKey: string;
@@ -35,29 +47,35 @@ export interface LocalDb extends AsyncDisposable {
   readonly anonKey: string;
   /** Signs a key for any role. */
   readonly signKey: SignKey;
-  /** As the superuser `postgres`. */
+  /** A connection as the superuser `postgres`. */
   readonly sql: Sql;
-  /** A libpq URL. postgres.js wants the host apart: `postgres(databaseUrl, { host: socketDir })`. */
+  /**
+   * A libpq URL. postgres.js needs the host separately: `postgres(databaseUrl, { host: socketDir
+   * })`.
+   */
   readonly databaseUrl: string;
   readonly socketDir: string;
-  /** Resolves when Postgres or PostgREST ends unasked; never after `stop()`. */
-  readonly exited: Promise<ProcessExit>;
-  /** Stops everything in order; the data stays. */
+  /** Stops everything in order. The data stays. */
   stop(): Promise<void>;
 }
 
 /**
- * Starts a Postgres that keeps its data, with PostgREST, for this process' lifetime.
+ * Starts a Postgres that keeps its data, and PostgREST, for the lifetime of this process. Either is
+ * restarted when it ends unexpectedly; the URL stays the same.
  *
  * @throws PlatformError when this machine cannot run them.
  * @throws DataDirInUseError when another live process uses the folder.
  * @throws DataDirUnreachableError when Postgres could not use the folder.
- * @throws DataDirVersionError when another major version of Postgres made it.
+ * @throws DataDirVersionError when another major version of Postgres created it.
  * @throws ProcessStartError when a part does not start.
  * @throws SchemaError when Postgres refuses the schema.
  */
 export async function startLocalDb(options: LocalDbOptions): Promise<LocalDb> {
-  const { dataDir, schema, onStage = () => undefined } = options;
+  const { dataDir, schema, onStage = () => undefined, onRestart = () => undefined } = options;
+  const tell = (part: Restart["part"]): KeepRunningOptions => ({
+    onEnd: ({ reason, retryMs }) => onRestart({ part, state: "ended", reason, retryMs }),
+    onBack: () => onRestart({ part, state: "back" }),
+  });
   const teardown = createTeardown();
   try {
     onStage("files");
@@ -67,59 +85,51 @@ export async function startLocalDb(options: LocalDbOptions): Promise<LocalDb> {
     await ensureCluster(dataDir, { data, account, binaries });
 
     onStage("postgres");
-    await untilClusterIsFree(dataDir, data);
     const temp = await createTempDir(account);
     teardown.add(() => temp.remove());
     const socketDir = temp.path;
-    const postgres = await startPostgres({
-      binaries,
-      account,
-      data,
-      socketDir,
-      settings: DURABLE,
-    }).catch(async (error) => {
-      // SQLSTATE lock_file_exists: somebody else was quicker.
+    const postgres = await keepRunning(async () => {
+      await untilClusterIsFree(dataDir, data);
+      return startPostgres({ binaries, account, data, socketDir, settings: DURABLE });
+    }, tell("Postgres")).catch(async (error) => {
+      // SQLSTATE lock_file_exists: another process was faster.
       const isTaken = error instanceof ProcessStartError && / F0001 /.test(error.log);
       throw isTaken ? new DataDirInUseError(dataDir, await lockHolder(data)) : error;
     });
     teardown.add(() => postgres.stop());
 
     onStage("schema");
-    // On a connection of its own: the script may have transactions.
+    // The script gets its own connection, because it may have transactions.
     await withConnection({ socketDir, database: DATABASE }, (sql) => applySchema(sql, schema));
     const sql = connect({ socketDir, database: DATABASE });
     teardown.add(() => sql.end({ timeout: 1 }));
 
     onStage("postgrest");
-    // Only now, so that it reads the new schema. Postgres has locked the folder: the secret is ours too.
-    const jwtSecret = await keptSecret(join(dataDir, "jwt-secret"));
-    const api = await startRestApi({
-      socketDir,
-      database: DATABASE,
-      jwtSecret,
-      socketPath: join(socketDir, "postgrest.sock"),
+    // PostgREST starts after the schema is applied, so that it reads the new one. Postgres has
+    // locked the folder, so no other process writes the secret.
+    const jwtSecret = await keptSecret(join(dataDir, SECRET_FILE));
+    const socketPath = join(socketDir, "postgrest.sock");
+    const postgrest = await keepRunning(
+      () => startPostgrest({ socketDir, database: DATABASE, jwtSecret, socketPath }),
+      tell("PostgREST"),
+    );
+    teardown.add(() => postgrest.stop());
+    const gateway = await startGateway(socketPath, {
+      portFile: join(dataDir, "api-port"),
     });
-    teardown.add(() => api.stop());
+    teardown.add(() => gateway.stop());
 
     const signKey = createSigner(jwtSecret);
-    let isStopping = false;
-    const stop = () => {
-      isStopping = true;
-      return teardown.run();
-    };
-    const endsUnasked = ({ exited }: ChildProcessHandle) =>
-      exited.then((exit) => (isStopping ? new Promise<never>(() => undefined) : exit));
     return {
-      url: api.url,
+      url: gateway.url,
       serviceKey: await signKey({ role: "service_role" }),
       anonKey: await signKey({ role: "anon" }),
       signKey,
       sql,
       databaseUrl: databaseUrl({ socketDir, database: DATABASE, user: "postgres" }),
       socketDir,
-      exited: Promise.race([endsUnasked(postgres), endsUnasked(api.postgrest)]),
-      stop,
-      [Symbol.asyncDispose]: stop,
+      stop: teardown.run,
+      [Symbol.asyncDispose]: teardown.run,
     };
   } catch (error) {
     await teardown.run();

@@ -1,11 +1,11 @@
 export interface Teardown {
-  /** Adds a step, which runs before those added earlier. */
+  /** Adds a step that runs before the steps added earlier. */
   add(step: () => Promise<unknown>): void;
-  /** Runs all steps once, also after one has failed; a second call joins the first. */
+  /** Runs all steps once, even after one has failed. A second call waits for the first. */
   run(): Promise<void>;
 }
 
-/** What has to be undone, in reverse order of what was done. */
+/** Creates a list of steps that undo what was done, in reverse order. */
 export function createTeardown(): Teardown {
   const steps: (() => Promise<unknown>)[] = [];
   let running: Promise<void> | undefined;

@@ -2,10 +2,10 @@ import { randomBytes } from "node:crypto";
 import { chown, mkdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type Account, canEnter } from "./account.ts";
-import { hold } from "./custody.ts";
+import { type Account, canEnter } from "./process/account.ts";
+import { hold } from "./process/custody.ts";
 
-// A socket's path has at most 103 bytes on macOS and 107 on Linux; ours add up to 41.
+// The path of a socket may have 103 bytes on macOS and 107 on Linux. Ours add up to 41.
 const MAX_ROOT_BYTES = 60;
 
 export interface TempDir {
@@ -14,9 +14,10 @@ export interface TempDir {
 }
 
 /**
- * Creates a private directory with a path short enough for sockets, which does not outlive this process.
+ * Creates a private directory that does not outlive this process. Its path is short enough for
+ * sockets.
  *
- * @param account - Whom it belongs to, if not this process' user.
+ * @param account - The owner, if it is not this process's user.
  */
 export async function createTempDir(account: Account | undefined): Promise<TempDir> {
   const isUsable =

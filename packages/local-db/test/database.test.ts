@@ -22,7 +22,7 @@ beforeAll(async () => {
 afterAll(() => cluster.stop());
 
 async function open() {
-  // As it arrives in a worker of the test runner.
+  // The value as a worker process of the test runner gets it.
   const database = await openDatabase(JSON.parse(JSON.stringify(cluster.info)));
   onTestFinished(() => database.stop());
   const as = (key: string) =>
@@ -39,7 +39,7 @@ describe("openDatabase", () => {
     expect(await service.from("notes").select()).toMatchObject({ data: [{ id: 1, body: "a" }] });
   });
 
-  test("refuses the anon key, a foreign signature, an expired key and a role it must not take", async () => {
+  test("refuses the anon key, a foreign signature, an expired key and a role that keys must not have", async () => {
     const { database, as } = await open();
     const { error } = await as(database.anonKey).rpc("greet", { name: "x" });
     expect(error).toMatchObject({ code: "42501" });
@@ -79,7 +79,7 @@ describe("openDatabase", () => {
     expect(await one.database.sql`select body from notes`).toEqual([{ body: "one" }]);
   });
 
-  test("reads the schema again when it is told to", async () => {
+  test("reads the schema again when it is notified", async () => {
     const { database, service } = await open();
 
     await database.sql.unsafe(`

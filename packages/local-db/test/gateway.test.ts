@@ -5,9 +5,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { startGateway } from "../src/gateway.ts";
+import { startGateway } from "../src/rest/gateway.ts";
 
-/** A gateway before a server of the test's own, which stands for PostgREST. */
+/** Starts a gateway in front of a test server that stands for PostgREST. */
 async function gatewayTo(listener: RequestListener) {
   const socketPath = join(tmpdir(), `loom-gateway-${process.pid}.sock`);
   const server = createServer(listener).listen(socketPath);
@@ -67,7 +67,7 @@ describe("gateway", () => {
     expect(await response.json()).toMatchObject({ status: 502, title: "Bad Gateway" });
   });
 
-  test("breaks its own answer off when PostgREST breaks off in the middle of one", async () => {
+  test("aborts its answer when PostgREST aborts in the middle of one", async () => {
     const { url } = await gatewayTo((_, answer) => {
       answer.writeHead(200, { "content-length": "100" });
       answer.write("half", () => answer.destroy());

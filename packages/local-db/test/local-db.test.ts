@@ -15,18 +15,19 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createClient } from "@supabase/supabase-js";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from "vitest";
-import { isRoot, nobody } from "../src/account.ts";
 import {
   DataDirUnreachableError,
   DataDirVersionError,
   defaultDataDir,
   type LocalDb,
   ProcessStartError,
+  type Restart,
   SchemaError,
   startLocalDb,
 } from "../src/index.ts";
-import { isRunning, signalProcess } from "../src/process-group.ts";
-import { descendants, startProgram } from "./program.ts";
+import { isRoot, nobody } from "../src/process/account.ts";
+import { isRunning, signalProcess } from "../src/process/process-group.ts";
+import { descendants, isStopped, startProgram } from "./program.ts";
 
 const SCHEMA = `
   create table if not exists notes (body text not null);
@@ -40,7 +41,7 @@ function tempDir(mode = 0o755): string {
   return directory;
 }
 
-/** A data folder as an earlier start left it; making one takes a second, copying it a tenth. */
+/** Returns a data folder as an earlier start left it. Copying one takes a tenth of creating one. */
 function usedDir(): string {
   const dataDir = tempDir();
   execFileSync("cp", ["-a", `${prepared}/.`, dataDir]);
@@ -72,6 +73,12 @@ const refusalOf = (dataDir: string, schema = SCHEMA) =>
 const postmasterPid = (dataDir: string) =>
   Number(readFileSync(join(dataDir, "postgres/postmaster.pid"), "utf8").split("\n")[0]);
 
+/** The PostgREST processes that this process has started. */
+const postgrests = () =>
+  descendants(process.pid).flatMap(({ pid, command }) =>
+    /postgrest *$/.test(command) ? [pid] : [],
+  );
+
 const until = (check: () => void) => vi.waitFor(check, { timeout: 15_000, interval: 25 });
 
 describe("startLocalDb", () => {
@@ -88,7 +95,7 @@ describe("startLocalDb", () => {
     expect(existsSync(first.socketDir)).toBe(false);
     expect(stages).toEqual(["files", "postgres", "schema", "postgrest"]);
     expect(statSync(join(dataDir, "jwt-secret")).mode & 0o777).toBe(0o600);
-    expect(readdirSync(dataDir).sort()).toEqual(["jwt-secret", "postgres"]);
+    expect(readdirSync(dataDir).sort()).toEqual(["api-port", "jwt-secret", "postgres"]);
 
     const second = await start(
       dataDir,
@@ -102,7 +109,7 @@ describe("startLocalDb", () => {
     expect(await second.sql`show fsync`).toEqual([{ fsync: "on" }]);
   });
 
-  test("heeds no PG variable of the user's", async () => {
+  test("ignores the user's PG variables", async () => {
     vi.stubEnv("PGPORT", "1").stubEnv("PGTZ", "Asia/Tokyo");
     onTestFinished(() => {
       vi.unstubAllEnvs();
@@ -130,7 +137,7 @@ describe("startLocalDb", () => {
     const commands = family.map(({ command }) => command).join("\n");
     expect(commands).toMatch(/postgres -D/);
     expect(commands).toMatch(/postgrest/);
-    expect(commands).toMatch(/reaper/);
+    expect(commands).toMatch(/loom-reaper/);
 
     program.kill("SIGKILL");
     const { said: saidAgain } = await startProgram("start-local-db", [dataDir]);
@@ -148,9 +155,10 @@ describe("startLocalDb", () => {
       for (const { pid } of family) signalProcess(pid, "SIGKILL");
       rmSync(String(said.socketDir), { recursive: true });
     });
-    // Stopped, the program cannot replace the reaper before both are gone.
+    // A stopped program cannot replace the reaper before both are gone.
     program.kill("SIGSTOP");
-    const reaper = family.find(({ command }) => command.includes("reaper"));
+    await until(() => expect(isStopped(program.pid as number)).toBe(true));
+    const reaper = family.find(({ command }) => command.includes("loom-reaper"));
     process.kill(reaper?.pid as number, "SIGKILL");
     program.kill("SIGKILL");
     await until(() => expect(isRunning(program.pid as number)).toBe(false));
@@ -163,11 +171,13 @@ describe("startLocalDb", () => {
     expect(await db.sql`select body from notes`).toHaveLength(2);
   });
 
-  test("is not stopped by the lock file of a server that was killed", async () => {
+  test("starts despite the lock file of a server that was killed", async () => {
     const dataDir = usedDir();
     const first = await start(dataDir);
-    process.kill(postmasterPid(dataDir), "SIGKILL");
-    await first.exited;
+    const killed = postmasterPid(dataDir);
+    process.kill(killed, "SIGKILL");
+    await until(() => expect(isRunning(killed)).toBe(false));
+    // Stopped before the next start.
     await first.stop();
     expect(existsSync(join(dataDir, "postgres/postmaster.pid"))).toBe(true);
 
@@ -176,7 +186,7 @@ describe("startLocalDb", () => {
     expect(await second.sql`select body from notes`).toEqual([{ body: "kept" }]);
   });
 
-  test("is not stopped by a lock file whose pid belongs to another program now", async () => {
+  test("starts despite a lock file whose pid now belongs to another program", async () => {
     const dataDir = usedDir();
     const data = join(dataDir, "postgres");
     const lock = [process.pid, data, 0, 5432, join(dataDir, "gone"), "", "", "ready", ""];
@@ -188,36 +198,34 @@ describe("startLocalDb", () => {
     expect(await db.sql`select body from notes`).toEqual([{ body: "kept" }]);
   });
 
-  test("tells when Postgres ends unasked", async () => {
-    const dataDir = usedDir();
-    const db = await start(dataDir);
+  test.for(["Postgres", "PostgREST"] as const)(
+    "restarts %s when it ends unexpectedly, at the same URL, and reports it",
+    async (part) => {
+      const dataDir = usedDir();
+      const before = postgrests();
+      const restarts: Restart[] = [];
+      const db = await startLocalDb({
+        dataDir,
+        schema: SCHEMA,
+        onRestart: (restart) => restarts.push(restart),
+      });
+      onTestFinished(() => db.stop());
+      const client = createClient(db.url, db.serviceKey);
+      const [postgrest] = postgrests().filter((pid) => !before.includes(pid));
 
-    process.kill(postmasterPid(dataDir), "SIGKILL");
+      process.kill(part === "Postgres" ? postmasterPid(dataDir) : (postgrest as number), "SIGKILL");
 
-    expect(await db.exited).toMatchObject({ name: "postgres", signal: "SIGKILL" });
-  });
-
-  test("tells when PostgREST ends unasked", async () => {
-    const postgrests = () =>
-      descendants(process.pid).flatMap(({ pid, command }) =>
-        /postgrest *$/.test(command) ? [pid] : [],
+      await vi.waitFor(() => expect(restarts.at(-1)).toEqual({ part, state: "back" }), 30_000);
+      expect(restarts[0]).toEqual({ part, state: "ended", reason: "SIGKILL", retryMs: 500 });
+      await vi.waitFor(
+        async () => expect((await client.from("notes").select()).data).toEqual([{ body: "kept" }]),
+        { timeout: 30_000, interval: 100 },
       );
-    const others = postgrests();
-    const db = await start(usedDir());
-    const [own] = postgrests().filter((pid) => !others.includes(pid));
-
-    process.kill(own as number, "SIGKILL");
-
-    expect(await db.exited).toMatchObject({ name: "postgrest", signal: "SIGKILL" });
-  });
-
-  test("says nothing of parts that were asked to end", async () => {
-    const db = await start(usedDir());
-
-    await db.stop();
-
-    expect(await Promise.race([db.exited, "still waiting"])).toBe("still waiting");
-  });
+      const count = restarts.length;
+      await db.stop();
+      expect(restarts).toHaveLength(count);
+    },
+  );
 
   test("refuses a folder of another major version", async () => {
     const dataDir = tempDir();
@@ -230,7 +238,7 @@ describe("startLocalDb", () => {
     expect(error).toMatchObject({ code: "DATA_DIR_VERSION", found: 12 });
   });
 
-  test("tells with Postgres' own words why it does not start", async () => {
+  test("reports Postgres's own message when it does not start", async () => {
     const dataDir = usedDir();
     writeFileSync(join(dataDir, "postgres/postgresql.conf"), "no_such_setting = 1\n");
 
@@ -264,12 +272,12 @@ describe("startLocalDb", () => {
 
   test("removes what a power failure left of a first start", async () => {
     const dataDir = tempDir();
-    // No process has this pid: it is above every system's limit.
+    // No process has this pid, because it is above every system's limit.
     mkdirSync(join(dataDir, "postgres.new-99999999"));
 
     await start(dataDir);
 
-    expect(readdirSync(dataDir).sort()).toEqual(["jwt-secret", "postgres"]);
+    expect(readdirSync(dataDir).sort()).toEqual(["api-port", "jwt-secret", "postgres"]);
   });
 
   test.skipIf(!isRoot())("refuses a folder that only root can enter", async () => {
@@ -287,7 +295,7 @@ describe("startLocalDb", () => {
     async () => {
       const dataDir = tempDir(0o777);
       const { uid, gid } = nobody();
-      // Root's Node may lie where only root can go.
+      // Root's Node may be in a folder that only root can enter.
       const node = join(tempDir(), "node");
       copyFileSync(process.execPath, node);
 

@@ -3,7 +3,7 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { expect, onTestFinished, vi } from "vitest";
-import { isRunning } from "../src/process-group.ts";
+import { isRunning } from "../src/process/process-group.ts";
 
 interface ProgramOptions {
   readonly node?: string;
@@ -11,7 +11,7 @@ interface ProgramOptions {
   readonly gid?: number;
 }
 
-/** Starts one of `programs/` as a process of its own and waits for the JSON it prints. */
+/** Starts one of `programs/` as a separate process and waits for the JSON that it prints. */
 export async function startProgram(
   name: string,
   args: string[],
@@ -43,7 +43,15 @@ interface Row {
   readonly command: string;
 }
 
-/** Every process below another one, children first. */
+/** Whether a process has been stopped: SIGSTOP takes effect a moment after it is sent. */
+export function isStopped(pid: number): boolean {
+  const state = existsSync("/proc/self/stat")
+    ? /\) (.) [^)]*$/.exec(readFileSync(`/proc/${pid}/stat`, "utf8"))?.[1]
+    : execFileSync("ps", ["-o", "stat=", "-p", String(pid)], { encoding: "utf8" }).trim()[0];
+  return state === "T";
+}
+
+/** Returns all descendants of a process, children before their parents. */
 export function descendants(pid: number, table = processTable()): Row[] {
   const children = table.filter(({ parent }) => parent === pid);
   return [...children, ...children.flatMap((child) => descendants(child.pid, table))];

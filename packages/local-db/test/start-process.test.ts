@@ -3,13 +3,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, onTestFinished, test, vi } from "vitest";
 import { startProcess } from "../src/index.ts";
-import { isRunning } from "../src/process-group.ts";
+import { isRunning } from "../src/process/process-group.ts";
 import { descendants, startProgram } from "./program.ts";
 
 const sh = (script: string, options: Partial<Parameters<typeof startProcess>[2]> = {}) =>
   startProcess("/bin/sh", ["-c", script], { stopSignal: "SIGTERM", ...options });
 
-/** Starts a script and waits for the first line it prints. */
+/** Starts a script and waits for its first line. */
 async function shUntilLine(script: string, options: { graceMs?: number } = {}) {
   let saw = (_line: string) => {};
   const line = new Promise<string>((resolve) => {
@@ -28,7 +28,7 @@ function tempFile(): string {
 }
 
 describe("startProcess", () => {
-  test("tells how a process ended, with what it wrote", async () => {
+  test("reports how a process ended, and its output", async () => {
     const lines: [string, string][] = [];
     const child = await sh("echo out; echo err >&2; exit 3", {
       name: "three",
@@ -106,7 +106,7 @@ describe("startProcess", () => {
   test("replaces a reaper that was killed", async () => {
     const { program, said } = await startProgram("start-processes", [tempFile()]);
     const reapers = () =>
-      descendants(said.pid as number).filter(({ command }) => command.includes("reaper.ts"));
+      descendants(said.pid as number).filter(({ command }) => command.includes("loom-reaper"));
     const [first] = reapers();
 
     process.kill(first?.pid as number, "SIGKILL");
@@ -121,10 +121,10 @@ describe("startProcess", () => {
     await until(() => expect(family.filter(({ pid }) => isRunning(pid))).toEqual([]));
   });
 
-  test("keeps its reaper when the whole machine's processes are asked to end", async () => {
+  test("keeps its reaper when all processes of the machine get SIGTERM", async () => {
     const { program, said } = await startProgram("start-processes", [tempFile()]);
     const family = descendants(said.pid as number);
-    const reaper = family.find(({ command }) => command.includes("reaper.ts"));
+    const reaper = family.find(({ command }) => command.includes("loom-reaper"));
 
     process.kill(reaper?.pid as number, "SIGTERM");
     program.kill("SIGTERM");

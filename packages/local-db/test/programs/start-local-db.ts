@@ -1,4 +1,4 @@
-// Starts everything on the folder it is given, says so, and stays until it is killed.
+// Starts a local database in the given folder, prints a line, and runs until it is killed.
 import { startLocalDb } from "../../src/index.ts";
 
 const [dataDir = ""] = process.argv.slice(2);

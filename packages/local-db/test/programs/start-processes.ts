@@ -1,5 +1,5 @@
-// Starts three processes, each with a child of its own, and stays until it is killed.
-// A process appends its name to the file it is given when it is asked to end.
+// Starts three processes, each with a child, and runs until it is killed. A process that is asked
+// to end appends its name to the given file.
 import { startProcess } from "../../src/index.ts";
 
 const [file = ""] = process.argv.slice(2);

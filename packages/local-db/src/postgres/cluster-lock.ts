@@ -1,20 +1,21 @@
-// Postgres itself sees to it that one server runs on a cluster's folder: it writes its pid to
-// postmaster.pid. What is added here is what to do when that file is there at the start.
+// Postgres ensures that one server runs on a cluster's folder: the server writes its pid to
+// postmaster.pid. This file decides what to do when that file exists at the start:
 //
-//   its server answers, and the process that started it lives   in use: refuse
-//   its server answers, and that process is gone                left over: end it
-//   its server is starting or stopping                          wait for one of the others
-//   no such process                                             Postgres replaces the file
-//   a process with that pid, which is no server                 the pid was given away: remove the file
+//   its server answers, and its owner process lives      the folder is in use: refuse
+//   its server answers, and its owner process is gone    end the server
+//   its server is starting or stopping                   wait until another row applies
+//   no process has that pid                              Postgres replaces the file itself
+//   another program has that pid                         remove the file
 import { readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { withConnection } from "./connect.ts";
-import { DataDirInUseError } from "./errors.ts";
-import { isRunning, signalProcess } from "./process-group.ts";
+import type { Sql } from "postgres";
+import { DataDirInUseError } from "../errors.ts";
+import { isRunning, signalProcess } from "../process/process-group.ts";
+import { connect, withConnection } from "./connect.ts";
 
 const POLL_MS = 25;
-/** A server may be replaying its log, or writing it out. */
+/** A server may be replaying its log, or writing it to disk. */
 const BUSY_TIMEOUT_MS = 60_000;
 /** A server opens its socket just after it has written the file. */
 const SILENT_TIMEOUT_MS = 2_000;
@@ -26,7 +27,7 @@ interface Lock {
 }
 
 /**
- * Returns when a server can be started on a cluster.
+ * Waits until a server can be started on a cluster.
  *
  * @throws DataDirInUseError when another live process uses it.
  */
@@ -52,12 +53,24 @@ export async function untilClusterIsFree(dataDir: string, data: string): Promise
   }
 }
 
-/** The pid in a cluster's lock file, for the one who has just lost the race for it. */
+/** Returns the pid in a cluster's lock file, for a process that just failed to get the lock. */
 export async function lockHolder(data: string): Promise<number> {
   return (await readLock(data))?.pid ?? 0;
 }
 
-/** Lines of postmaster.pid: pid, data folder, start time, port, socket directory, ... */
+/**
+ * Connects to the server of another process that runs on a data folder.
+ *
+ * @returns Undefined when none runs.
+ */
+export async function connectToRunning(dataDir: string): Promise<Sql | undefined> {
+  const lock = await readLock(join(dataDir, "postgres"));
+  if (!lock || !isRunning(lock.pid)) return undefined;
+  const { socketDir, port } = lock;
+  return connect({ socketDir, port, database: "postgres", max: 1 });
+}
+
+/** postmaster.pid has these lines: pid, data folder, start time, port, socket directory, ... */
 async function readLock(data: string): Promise<Lock | undefined> {
   const text = await readFile(join(data, "postmaster.pid"), "utf8").catch(() => "");
   const [pid, , , port, socketDir] = text.split("\n");
@@ -65,7 +78,13 @@ async function readLock(data: string): Promise<Lock | undefined> {
   return { pid: Math.abs(Number(pid)), port: Number(port), socketDir: socketDir ?? "" };
 }
 
-/** The pid of the process that wants a server to run, if it can be had. */
+/**
+ * Errors of a server that starts or stops: SQLSTATE cannot_connect_now and admin_shutdown, and a connection that ends
+ * before the answer.
+ */
+const GOING = new Set(["57P03", "57P01", "CONNECTION_CLOSED", "ECONNRESET", "EPIPE"]);
+
+/** Asks the server which process owns it. Returns that pid, if the server answers. */
 async function askOwner({
   socketDir,
   port,
@@ -79,8 +98,7 @@ async function askOwner({
     return row?.owner ? Number(row.owner) : "unknown";
   } catch (error) {
     const { code } = error as { code?: string };
-    // SQLSTATE cannot_connect_now, admin_shutdown; or the connection closed under the question.
-    if (code === "57P03" || code === "57P01" || code === "CONNECTION_CLOSED") return "busy";
+    if (code !== undefined && GOING.has(code)) return "busy";
     return code === "ECONNREFUSED" || code === "ENOENT" ? "silent" : "unknown";
   }
 }

@@ -1,22 +1,6 @@
 import { spawn } from "node:child_process";
 import { Socket } from "node:net";
-import { fileURLToPath } from "node:url";
-
-export interface HeldProcess {
-  readonly kind: "process";
-  /** Leader of a process group. */
-  readonly pid: number;
-  readonly stopSignal: NodeJS.Signals;
-  readonly graceMs: number;
-}
-
-export type HeldItem = HeldProcess | { readonly kind: "directory"; readonly path: string };
-
-/** One line of JSON to the reaper: hold an item or, when it is `null`, let go of it. */
-export interface ReaperMessage {
-  readonly id: number;
-  readonly item: HeldItem | null;
-}
+import { type HeldItem, REAPER, type ReaperMessage, toLine } from "./reaper.ts";
 
 interface Reaper {
   /** Resolves when the process runs; rejects when it cannot. */
@@ -24,15 +8,15 @@ interface Reaper {
   tell(message: ReaperMessage): void;
 }
 
-/** What this process must not leave behind, in order of arrival. */
+/** Processes and directories that must not outlive this process, in the order they were added. */
 const held = new Map<number, HeldItem>();
 let lastId = 0;
 let reaper: Reaper | undefined;
 
 /**
- * Makes sure that a process or a directory does not outlive this process, whatever way it ends.
+ * Ensures that a process or a directory does not outlive this process, however it ends.
  *
- * @returns A function that lets go of the item.
+ * @returns A function that releases the item.
  * @throws Error when the reaper process cannot be started.
  */
 export async function hold(item: HeldItem): Promise<() => void> {
@@ -55,18 +39,15 @@ export async function hold(item: HeldItem): Promise<() => void> {
 }
 
 function startReaper(): Reaper {
-  // This file runs as a source or bundled into dist/index.js, each with a reaper beside it.
-  const file = import.meta.url.endsWith(".ts") ? "./reaper.ts" : "./reaper.js";
-  const child = spawn(process.execPath, [fileURLToPath(new URL(file, import.meta.url))], {
+  const child = spawn("/bin/sh", ["-c", REAPER, "loom-reaper"], {
     stdio: ["pipe", "pipe", "ignore"],
-    // A session of its own, so that Ctrl-C and a closing terminal pass it by.
+    // The reaper has its own session, so Ctrl-C and a closing terminal do not reach it.
     detached: true,
     cwd: "/",
-    env: { ...process.env, NODE_OPTIONS: "" },
   });
   const { stdin, stdout } = child;
   stdin.on("error", () => undefined); // it has ended: "exit" follows
-  const tell = (message: ReaperMessage) => stdin.write(`${JSON.stringify(message)}\n`);
+  const tell = (message: ReaperMessage) => stdin.write(toLine(message));
   for (const [id, item] of held) tell({ id, item });
 
   const ready = new Promise<void>((resolve, reject) => {
@@ -78,11 +59,12 @@ function startReaper(): Reaper {
   });
   ready.then(
     () => {
-      // From here on it must not keep this process running. (Node types no unref on stdin.)
+      // From here on the reaper must not keep this process alive. (Node's types lack unref on
+      // stdin.)
       child.unref();
       if (stdin instanceof Socket) stdin.unref();
       stdout.destroy();
-      // Somebody killed it: another one takes over and is told everything again.
+      // The reaper was killed: start another one and send it all items again.
       child.once("exit", () => {
         reaper = held.size > 0 ? startReaper() : undefined;
       });

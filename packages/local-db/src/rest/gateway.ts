@@ -1,7 +1,9 @@
-import { Agent, createServer, request, type ServerResponse } from "node:http";
+import { once } from "node:events";
+import { readFile, writeFile } from "node:fs/promises";
+import { Agent, createServer, request, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 
-/** Shorter than PostgREST's 30 s, so that a kept connection is never one that it just closed. */
+/** Shorter than PostgREST's 30 s, so that a kept connection was not just closed by PostgREST. */
 const IDLE_MS = 15_000;
 
 export interface Gateway {
@@ -10,8 +12,15 @@ export interface Gateway {
   stop(): Promise<void>;
 }
 
-/** Serves PostgREST's `/*` as `/rest/v1/*`, where supabase-js looks for it. */
-export async function startGateway(socketPath: string): Promise<Gateway> {
+/**
+ * Serves PostgREST's `/*` as `/rest/v1/*`, where supabase-js looks for it.
+ *
+ * @param options.portFile - Keeps the port, so that the URL is the same at the next start if the port is free.
+ */
+export async function startGateway(
+  socketPath: string,
+  { portFile }: { portFile?: string } = {},
+): Promise<Gateway> {
   const agent = new Agent({ keepAlive: true, timeout: IDLE_MS });
   const server = createServer((incoming, answer) => {
     const [, path] = /^\/rest\/v1(?=[/?]|$)(.*)/.exec(incoming.url ?? "") ?? [];
@@ -37,15 +46,13 @@ export async function startGateway(socketPath: string): Promise<Gateway> {
         refuse(answer, { status: 502, title: "Bad Gateway", detail });
       }
     });
-    // Also when all is well, and then it changes nothing.
+    // This also runs after a complete answer, where it has no effect.
     answer.on("close", () => upstream.destroy());
     incoming.pipe(upstream);
   });
-  await new Promise<void>((resolve, reject) => {
-    server.once("error", reject);
-    server.listen(0, "127.0.0.1", resolve);
-  });
+  await listen(server, portFile === undefined ? 0 : await keptPort(portFile));
   const { port } = server.address() as AddressInfo;
+  if (portFile !== undefined) await writeFile(portFile, `${port}\n`);
   return {
     url: `http://127.0.0.1:${port}`,
     async stop() {
@@ -55,6 +62,23 @@ export async function startGateway(socketPath: string): Promise<Gateway> {
       await closed;
     },
   };
+}
+
+/** Listens on a port of 127.0.0.1, or on any that is free where another program has that one now. */
+async function listen(server: Server, port: number): Promise<void> {
+  try {
+    server.listen(port, "127.0.0.1");
+    await once(server, "listening");
+  } catch (error) {
+    if (port === 0 || (error as NodeJS.ErrnoException).code !== "EADDRINUSE") throw error;
+    await listen(server, 0);
+  }
+}
+
+/** The port of the last start; 0 for any. */
+async function keptPort(file: string): Promise<number> {
+  const port = Number(await readFile(file, "utf8").catch(() => "0"));
+  return Number.isInteger(port) && port > 1_023 && port < 65_536 ? port : 0;
 }
 
 /** Answers with a problem document (RFC 9457). */

@@ -1,24 +1,24 @@
-import type { Account } from "./account.ts";
+import { ProcessStartError } from "../errors.ts";
+import type { Account } from "../process/account.ts";
+import { type ChildProcessHandle, startProcess, untilReady } from "../process/start-process.ts";
+import type { PostgresBinaries } from "./binaries.ts";
 import { PORT, withConnection } from "./connect.ts";
-import { ProcessStartError } from "./errors.ts";
-import type { PostgresBinaries } from "./postgres-binaries.ts";
-import { type ChildProcessHandle, startProcess } from "./start-process.ts";
-import { untilReady } from "./until-ready.ts";
 
-/** Replaying the log after a crash comes first, and a slow disk may take its time. */
+/** Postgres first replays its log after a crash, which can take long on a slow disk. */
 const READY_TIMEOUT_MS = 120_000;
 
 const SETTINGS = {
   listen_addresses: "",
   timezone: "UTC",
-  // A small machine: no processes that only wait, no compiler, no log kept for replicas.
-  io_method: "sync",
+  // Settings for a small machine: no idle helper processes (see settingsOf), no JIT compiler, no log
+  // for replicas.
   jit: "off",
   max_parallel_workers_per_gather: "0",
   wal_level: "minimal",
   max_wal_senders: "0",
   max_wal_size: "256MB",
-  // The log is read when Postgres ends: its own troubles only, not every refused statement.
+  // The log is reported when Postgres ends, so it holds the server's own faults and not every
+  // refused statement.
   log_min_messages: "log",
   log_checkpoints: "off",
   lc_messages: "C",
@@ -26,12 +26,17 @@ const SETTINGS = {
   log_line_prefix: "%m [%p] %e ",
 };
 
-/** Keeps what it has committed, whatever happens. */
+/** The settings for a version of Postgres: 18 has helper processes for reading and writing files. */
+const settingsOf = (majorVersion: number) =>
+  majorVersion < 18 ? SETTINGS : { ...SETTINGS, io_method: "sync" };
+
+/** Keeps everything that was committed, even after a power failure. */
 export const DURABLE = { max_connections: "100" };
 
 /**
- * Never waits for the disk: what is committed survives a crash of Postgres, not one of the machine.
- * (`synchronous_commit` off would be quicker still, and would lose it in a crash of Postgres too.)
+ * Never waits for the disk: committed data survives a crash of Postgres, but not one of the
+ * machine. (`synchronous_commit = off` would be faster still, but would lose data in a crash of
+ * Postgres too.)
  */
 export const THROWAWAY = { max_connections: "300", fsync: "off", full_page_writes: "off" };
 
@@ -52,11 +57,12 @@ export interface PostgresOptions {
 export async function startPostgres(options: PostgresOptions): Promise<ChildProcessHandle> {
   const { binaries, account, data, socketDir } = options;
   const settings = {
-    ...SETTINGS,
+    ...settingsOf(binaries.majorVersion),
     ...options.settings,
     unix_socket_directories: socketDir,
     port: String(PORT),
-    // Tells the next start on this folder whether anybody still wants this server.
+    // The next start on this folder reads it, to find out whether the owner of this server still
+    // lives.
     "loom.owner_pid": String(process.pid),
   };
   const server = await startProcess(
@@ -75,15 +81,15 @@ export async function startPostgres(options: PostgresOptions): Promise<ChildProc
 }
 
 /**
- * Makes a new cluster in `data`, an empty or missing folder.
+ * Creates a new cluster in `data`, an empty or missing folder.
  *
- * @throws ProcessStartError with initdb's own words.
+ * @throws ProcessStartError with the output of initdb.
  */
 export async function initCluster(options: {
   binaries: PostgresBinaries;
   account: Account | undefined;
   data: string;
-  /** False: does not wait for the disk. */
+  /** False: does not wait until the files are on disk. */
   isDurable: boolean;
 }): Promise<void> {
   const { binaries, account, data, isDurable } = options;
@@ -92,13 +98,16 @@ export async function initCluster(options: {
     [
       `--pgdata=${data}`,
       "--username=postgres",
-      // Whoever may enter the socket's directory, mode 0700, is trusted.
+      // Every user who can enter the socket's directory (mode 0700) is trusted.
       "--auth=trust",
       "--encoding=UTF8",
-      "--no-locale",
-      "--locale-provider=builtin",
-      "--builtin-locale=C.UTF-8",
-      ...(isDurable ? [] : ["--no-sync", "--no-data-checksums"]),
+      // The same order of texts in all versions. Before 17, only the C library has this locale.
+      ...(binaries.majorVersion < 17
+        ? ["--locale=C.UTF-8"]
+        : ["--no-locale", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]),
+      ...(isDurable ? [] : ["--no-sync"]),
+      // Since 18, checksums are written unless one asks for none.
+      ...(isDurable || binaries.majorVersion < 18 ? [] : ["--no-data-checksums"]),
     ],
     { ...surroundings(account), stopSignal: "SIGTERM" },
   );
@@ -106,7 +115,10 @@ export async function initCluster(options: {
   if (code !== 0) throw new ProcessStartError(name, log);
 }
 
-/** Nothing of this process': a variable such as PGPORT or PGTZ would change the server. */
+/**
+ * The process's own environment is left out: a variable such as PGPORT or PGTZ would change the
+ * server.
+ */
 const surroundings = (account: Account | undefined) => ({
   uid: account?.uid,
   gid: account?.gid,

@@ -1,9 +1,11 @@
 import postgres, { type Sql } from "postgres";
 
-/** No port of the network: a part of the socket's name. */
+/** Not a network port, but a part of the socket's name. */
 export const PORT = 5432;
 
-/** A connection string that libpq understands: the socket's directory, percent-encoded, as the host. */
+/**
+ * Returns a connection string for libpq, with the socket's directory, percent-encoded, as the host.
+ */
 export function databaseUrl(options: {
   socketDir: string;
   database: string;
@@ -13,7 +15,7 @@ export function databaseUrl(options: {
   return `postgres://${user}@${encodeURIComponent(socketDir)}:${PORT}/${database}`;
 }
 
-/** Connects as the superuser `postgres`, who needs no password behind a private socket. */
+/** Connects as the superuser `postgres`. It needs no password behind a private socket. */
 export function connect(options: {
   socketDir: string;
   database: string;
@@ -32,7 +34,7 @@ export function connect(options: {
   });
 }
 
-/** Connects for one piece of work. */
+/** Opens a connection, runs `work` with it and closes it. */
 export async function withConnection<T>(
   options: { socketDir: string; database: string; port?: number },
   work: (sql: Sql) => Promise<T>,

@@ -1,7 +1,7 @@
 import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 
-/** Another user, to run Postgres as. */
+/** Another user that Postgres can run as. */
 export interface Account {
   readonly name: string;
   readonly uid: number;
@@ -10,14 +10,17 @@ export interface Account {
 
 export const isRoot = (): boolean => process.getuid?.() === 0;
 
-/** The user without rights that every Unix has. Postgres refuses to run as root. */
+/** Returns the unprivileged user that every Unix has. Postgres refuses to run as root. */
 export function nobody(): Account {
   const [, uid, gid] =
     /^nobody:[^:]*:(\d+):(\d+):/m.exec(readFileSync("/etc/passwd", "utf8")) ?? [];
   return { name: "nobody", uid: Number(uid ?? 65_534), gid: Number(gid ?? 65_534) };
 }
 
-/** True when `account` can enter a directory, asked of the system itself: modes are only half the answer. */
+/**
+ * Whether `account` can enter a directory. It asks the system, because file modes do not decide
+ * alone.
+ */
 export function canEnter(directory: string, { uid, gid }: Account): boolean {
   const shell = spawnSync("/bin/sh", ["-c", 'cd "$1"', "sh", directory], { uid, gid, cwd: "/" });
   return shell.status === 0;

@@ -1,8 +1,8 @@
 import type { Sql } from "postgres";
-import { SchemaError } from "./errors.ts";
+import { SchemaError } from "../errors.ts";
 
-// The roles of a Supabase project. Since October 2026 a table made in one is granted to none
-// of them by itself, so that a schema has to say what it grants, here as there.
+// The roles of a Supabase project. Since October 2026 they get no rights on new tables
+// automatically, so a schema has to grant them.
 const ROLES = `
 do $$
 declare
@@ -22,10 +22,11 @@ grant usage on schema public to anon, authenticated, service_role;
 `;
 
 /**
- * Applies a script to a database that has Supabase's roles; they are made if they are missing.
+ * Applies a script to a database that has Supabase's roles, and creates the roles if they are
+ * missing.
  *
- * @throws SchemaError when Postgres refuses a statement of the script; nothing of it is kept then,
- *   unless it has transactions of its own.
+ * @throws SchemaError when Postgres refuses a statement. Nothing of the script is kept then, unless
+ * it has its own transactions.
  */
 export async function applySchema(sql: Sql, schema: string): Promise<void> {
   await sql.unsafe(ROLES).simple();

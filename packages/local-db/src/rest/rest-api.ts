@@ -1,13 +1,13 @@
+import type { ChildProcessHandle } from "../process/start-process.ts";
 import { startGateway } from "./gateway.ts";
-import { type PostgrestOptions, startPostgrest } from "./postgrest-server.ts";
-import type { ChildProcessHandle } from "./start-process.ts";
+import { type PostgrestOptions, startPostgrest } from "./postgrest.ts";
 
 /** PostgREST and its gateway. */
 export interface RestApi {
   readonly url: string;
-  /** The PostgREST that runs now. */
+  /** The PostgREST process that runs now. */
   readonly postgrest: ChildProcessHandle;
-  /** Stops PostgREST and starts it again; the URL stays. */
+  /** Stops PostgREST and starts it again. The URL stays the same. */
   restartPostgrest(): Promise<void>;
   stop(): Promise<void>;
 }

@@ -1,61 +1,63 @@
 import { spawn } from "node:child_process";
 import { basename } from "node:path";
 import { createInterface } from "node:readline";
+import { setTimeout as sleep } from "node:timers/promises";
+import { ProcessStartError } from "../errors.ts";
 import { hold } from "./custody.ts";
 import { killGroup } from "./process-group.ts";
 
 const DEFAULT_GRACE_MS = 10_000;
 const MAX_LOG_LINES = 50;
-/** How long a descendant that escaped the group may keep an ended process' output open. */
+/** How long a descendant that left the group may keep the output of an ended process open. */
 const DRAIN_MS = 500;
 
-// The shell turns into the command when it reads a line, and it reads one only when the
-// reaper knows its pid. If this process dies in between, the shell reads the end of input
-// and ends: there is no moment at which the command could be left behind.
+// The shell becomes the command when it reads a line, and this process writes that line only when
+// the reaper knows the pid. If this process dies before that, the shell reads the end of its input
+// and ends. So the command is never left behind.
 const GATE = 'read -r _ && exec "$@"';
 
 export interface ProcessOptions {
-  /** What `exited` calls it; default: the command's file name. */
+  /** The name in `exited`. Default: the command's file name. */
   readonly name?: string | undefined;
-  /** Default: this process' environment. */
+  /** Default: this process's environment. */
   readonly env?: NodeJS.ProcessEnv | undefined;
   readonly cwd?: string | undefined;
   readonly uid?: number | undefined;
   readonly gid?: number | undefined;
-  /** The signal that asks it to end. */
+  /** The signal that asks the process to end. */
   readonly stopSignal: NodeJS.Signals;
-  /** How long it may take to end before it is killed; default 10 000. */
+  /** How long it may take to end before it is killed, in milliseconds. Default 10 000. */
   readonly graceMs?: number | undefined;
   readonly onLine?: ((line: string, stream: "stdout" | "stderr") => void) | undefined;
 }
 
 export interface ProcessExit {
   readonly name: string;
-  /** Exit code, or `null` when a signal ended it; 126 and 127: the command could not be run. */
+  /** The exit code, or `null` when a signal ended it. 126 and 127: the command could not be run. */
   readonly code: number | null;
   readonly signal: NodeJS.Signals | null;
-  /** The last 50 lines it wrote, to stdout and stderr. */
+  /** The last 50 lines of its stdout and stderr. */
   readonly log: string;
 }
 
 export interface ChildProcessHandle extends AsyncDisposable {
   readonly pid: number;
   readonly exited: Promise<ProcessExit>;
-  /** The last 50 lines it wrote so far. */
+  /** The last 50 lines of its output so far. */
   log(): string;
-  /** Asks it to end and waits until it has; a second call joins the first. */
+  /** Asks it to end and waits until it has. A second call waits for the first. */
   stop(signal?: NodeJS.Signals): Promise<ProcessExit>;
 }
 
 /**
- * Starts a child that cannot outlive this process, whatever way this process ends, SIGKILL included.
+ * Starts a child that cannot outlive this process, even if this process is killed with SIGKILL.
  *
- * The child leads a process group of its own: Ctrl-C in the terminal reaches only this process, which
- * stops its parts in the order it likes, and what the child leaves in its group when it ends is killed.
- * Its stdin is at its end. If this process dies first, all its children are ended, the last one started
+ * The child leads its own process group. Ctrl-C in the terminal reaches only this process, which
+ * stops its parts in its own order. When the child ends, everything left in its group is killed.
+ * Its stdin is empty. If this process dies first, all its children are ended, the last one started
  * first, each with its stop signal and grace.
  *
- * @throws Error when the system cannot start a process; a command that cannot be run just exits.
+ * @throws Error when the system cannot start a process. A command that cannot be run just exits.
  */
 export async function startProcess(
   command: string,
@@ -122,4 +124,29 @@ export async function startProcess(
       await stop();
     },
   };
+}
+
+const POLL_MS = 15;
+
+/**
+ * Waits until a server that was just started answers.
+ *
+ * @throws ProcessStartError when it ended or `timeoutMs` passed. The server is then stopped.
+ */
+export async function untilReady(
+  server: ChildProcessHandle,
+  options: { isReady: () => Promise<boolean>; timeoutMs: number },
+): Promise<void> {
+  let hasEnded = false;
+  void server.exited.then(() => {
+    hasEnded = true;
+  });
+  const deadline = performance.now() + options.timeoutMs;
+  while (!(await options.isReady())) {
+    if (hasEnded || performance.now() > deadline) {
+      const { name, log } = await server.stop();
+      throw new ProcessStartError(name, log);
+    }
+    await Promise.race([server.exited, sleep(POLL_MS)]);
+  }
 }

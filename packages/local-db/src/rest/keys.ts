@@ -1,11 +1,15 @@
 import { randomBytes } from "node:crypto";
 import { readFile, rename, writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { SignJWT } from "jose";
 
-/** PostgREST refuses every token signed with a shorter secret, and says so nowhere. */
+/** PostgREST refuses every token signed with a shorter secret, without saying why. */
 const MIN_SECRET_LENGTH = 32;
 
-/** What a key says: the database role to act as, and whatever the schema's policies look at. */
+/** The file of a data folder that holds its secret. */
+export const SECRET_FILE = "jwt-secret";
+
+/** The claims of a key: the database role, and anything else that the schema's policies read. */
 export interface KeyClaims {
   readonly role: string;
   /** Seconds since 1970; default: in ten years. */
@@ -19,7 +23,10 @@ export function newSecret(): string {
   return randomBytes(48).toString("base64url");
 }
 
-/** Reads the secret kept in `file`, or puts a new one there. Call it only with the data folder to oneself. */
+/**
+ * Reads the secret in `file`, or creates one. Call it only while no other process uses the data
+ * folder.
+ */
 export async function keptSecret(file: string): Promise<string> {
   const kept = await readFile(file, "utf8").catch((error: NodeJS.ErrnoException) => {
     if (error.code === "ENOENT") return "";
@@ -32,7 +39,16 @@ export async function keptSecret(file: string): Promise<string> {
   return secret;
 }
 
-/** Signs keys as a Supabase project does its legacy ones: HS256 over the project's secret. */
+/** Signs the service key of a data folder whose database runs, or ran, in another process. */
+export async function signServiceKey(dataDir: string): Promise<string> {
+  const secret = await readFile(join(dataDir, SECRET_FILE), "utf8");
+  return createSigner(secret)({ role: "service_role" });
+}
+
+/**
+ * Creates a function that signs keys like the legacy keys of a Supabase project: HS256 with the
+ * project's secret.
+ */
 export function createSigner(secret: string): SignKey {
   const key = new TextEncoder().encode(secret);
   return ({ role, exp, ...claims }) =>
