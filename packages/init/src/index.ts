@@ -1,0 +1,1 @@
+export { createProject, ProjectError, type ProjectOptions } from "./create-project.ts";
