@@ -18,7 +18,7 @@ const mesh = [
   node("pop-os", "loom-agent"),
 ];
 
-/** Where each step would run. */
+/** Returns the node that each step would run on. */
 const placements = (input: { host?: string }, nodes = mesh) =>
   planRun(crossNodeSmoke, { input }).jobs.map((job) => {
     const [placement] = place([{ ...job, id: job.step }], nodes);
@@ -30,11 +30,11 @@ describe("cross-node-smoke", () => {
     expect(placements({})).toEqual(["oracle", "pop-os", "oracle", "oracle"]);
   });
 
-  test("takes any other node where there is no pop-os", () => {
+  test("takes any other node if there is no pop-os", () => {
     expect(placements({}, mesh.slice(0, 2))).toEqual(["oracle", "forge", "oracle", "oracle"]);
   });
 
-  test("goes where the input says, and nowhere else", () => {
+  test("runs only on the node that the input names", () => {
     expect(placements({ host: "forge" })).toEqual(["oracle", "forge", "oracle", "oracle"]);
     expect(placements({ host: "nowhere" })).toEqual([
       "oracle",
@@ -49,7 +49,10 @@ describe("cross-node-smoke", () => {
     signal: new AbortController().signal,
     log: { debug() {}, info() {}, warn() {}, error() {} },
     progress() {},
-    exec: async () => ({ stdout: "", stderr: "" }),
+    checkpoint: async () => {},
+    checkpointed: undefined,
+    exec: async () => ({ stdout: "", stderr: "", truncated: false }),
+    files: {} as never,
     traceparent: null,
     attempt: 1,
     node: "oracle",
@@ -67,7 +70,7 @@ describe("cross-node-smoke", () => {
       });
   const check = (remote: string) => run("check", remote);
 
-  test("tells both hosts and the time there and back", async () => {
+  test("returns both hosts and the round-trip time", async () => {
     expect(await check("pop-os")).toEqual({
       hosts: ["oracle", "pop-os"],
       roundTripMs: expect.any(Number),
@@ -78,20 +81,20 @@ describe("cross-node-smoke", () => {
     await expect(check("oracle")).rejects.toMatchObject({ code: "NON_RETRYABLE" });
   });
 
-  test("starts by itself, every quarter of an hour", () => {
+  test("has a schedule of every quarter of an hour", () => {
     expect(crossNodeSmoke.schedule).toMatchObject({ expression: "*/15 * * * *", input: {} });
   });
 
-  test("asks nothing of SSH where there is no key for it", async () => {
+  test("skips the SSH check if there is no key", async () => {
     vi.stubEnv("LOOM_SSH_KEY", "/no/such/key");
     onTestFinished(() => void vi.unstubAllEnvs());
     expect(await run("ssh", "pop-os")).toEqual({
       checked: false,
-      reason: "there is no key /no/such/key",
+      reason: "the key /no/such/key does not exist",
     });
   });
 
-  test("has to reach the other node with the key for deploys, where there is one", async () => {
+  test("fails unless the key for deploys reaches the other node", async () => {
     const server = await startSshServer({ node: "pop-os" });
     onTestFinished(server.stop);
     vi.stubEnv("LOOM_SSH_KEY", server.keyFile);

@@ -5,15 +5,15 @@ import { deployCommands } from "../popos-deploy/commands.ts";
 import { readSshAccess } from "../ssh/access.ts";
 
 /**
- * Proves that two machines work as one: a step on the hub, a step on another node,
- * and a check that they really were two, with the time it took there and back. Where the
- * hub has the key for deploys, the other node has to be reachable with it.
+ * Proves that two machines work together: one step runs on the hub and one on another node, and a
+ * check compares their hosts and measures the round trip. If the hub has the key for deploys, that
+ * key must reach the other node.
  */
 export const crossNodeSmoke = defineWorkflow({
   name: "cross-node-smoke",
   schedule: cron("*/15 * * * *"),
   input: z.object({
-    /** The node for the remote step. Default: `pop-os` if it is there, else any other node. */
+    /** The node for the remote step. Default: `pop-os` if it exists, else any other node. */
     host: z.string().min(1).optional(),
   }),
 })
@@ -43,7 +43,7 @@ export const crossNodeSmoke = defineWorkflow({
       if (local.host === remote.host) {
         throw new NonRetryableError(`both steps ran on ${local.host}: no second node took part`);
       }
-      // Both times are a hub's; with several hubs they are two machines' clocks.
+      // Both times come from a hub. With several hubs, they come from two machines' clocks.
       return { hosts: [local.host, remote.host], roundTripMs: Date.now() - local.startedAt };
     },
   )
@@ -57,7 +57,8 @@ export const crossNodeSmoke = defineWorkflow({
         () => true,
         () => false,
       );
-      if (!isConfigured) return { checked: false, reason: `there is no key ${access.keyFile}` };
+      if (!isConfigured)
+        return { checked: false, reason: `the key ${access.keyFile} does not exist` };
       const connection = await access.connect(host, { signal });
       try {
         await connection.run(deployCommands().reach(), { signal });

@@ -3,7 +3,7 @@ import { z } from "zod";
 import { directory, healthUrl, repository, revision, scope, service } from "./input.ts";
 import { commitId, releaseName } from "./release.ts";
 
-/** What a node allows; what is left out may be anything that a deploy can name. */
+/** The deploys that a node allows. A field that is left out allows every value. */
 export interface DeployLimits {
   readonly directory?: string;
   readonly repository?: string;
@@ -11,11 +11,11 @@ export interface DeployLimits {
 }
 
 /**
- * Everything that a deploy does on a node: `<directory>/repository` is a bare clone,
+ * Defines every operation of a deploy on a node: `<directory>/repository` is a bare clone,
  * `<directory>/releases/<release>` a checked-out commit, `<directory>/current` a link to one.
  *
- * The hub uses it without limits. On the node, the module that `loom-ssh-gate` reads exports it
- * with that node's limits.
+ * The hub uses the operations without limits. On the node, the module that `loom-ssh-gate` loads
+ * exports them with that node's limits.
  */
 export function deployCommands(limits: DeployLimits = {}) {
   const home = limited(directory, limits.directory);
@@ -26,7 +26,11 @@ export function deployCommands(limits: DeployLimits = {}) {
 
   return defineCommands({
     reach: { args: z.tuple([]), argv: () => ["true"] },
-    current: { args: z.tuple([home]), argv: (folder) => ["readlink", `${folder}/current`] },
+    // Only the message, in the C locale, distinguishes a missing link from one that cannot be read.
+    current: {
+      args: z.tuple([home]),
+      argv: (folder) => ["env", "LC_ALL=C", "readlink", "-v", "--", `${folder}/current`],
+    },
     find: {
       args: z.tuple([origin, revision]),
       argv: (from, wanted) => ["git", "ls-remote", "--exit-code", "--", from, wanted],
@@ -97,7 +101,7 @@ export function deployCommands(limits: DeployLimits = {}) {
         "build",
       ],
     },
-    // Two operations, because a link is replaced in one step only by a rename.
+    // Two operations, because only a rename replaces a link atomically.
     link: {
       args: z.tuple([home, releaseName]),
       argv: (folder, release) => ["ln", "-sfn", `releases/${release}`, `${folder}/current.next`],
@@ -139,4 +143,4 @@ export function deployCommands(limits: DeployLimits = {}) {
 }
 
 const limited = <Schema extends z.ZodType<string, string>>(schema: Schema, only?: string) =>
-  schema.refine((value) => only === undefined || value === only, `has to be ${only} on this node`);
+  schema.refine((value) => only === undefined || value === only, `must be ${only} on this node`);

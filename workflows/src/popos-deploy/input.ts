@@ -1,8 +1,8 @@
 import { z } from "zod";
 
 /**
- * What a deploy is told. Every text is bound to what its purpose needs, so that none can be an
- * option, a path that leads elsewhere, or anything to a shell.
+ * The input of a deploy. Every text is restricted to what its purpose needs. So none can be an
+ * option, a path that leads elsewhere, or shell syntax.
  */
 
 /** A path without `.`, `..` and hidden parts. */
@@ -31,7 +31,7 @@ export const repository = z
   .string()
   .max(500)
   .regex(
-    // No ext::, no options, and no password, which the process list would show.
+    // Excludes `ext::`, options, and passwords, which the process list would show.
     new RegExp(
       `^(?:https://[\\w.-]+(?::\\d+)?/[\\w./~-]+|ssh://[\\w.@-]+(?::\\d+)?/[\\w./~-]+|[\\w-]+@[\\w.-]+:[\\w./~-]+|${ABSOLUTE.source})$`,
     ),
@@ -57,21 +57,21 @@ export const scope = z.enum(["user", "system"]);
 export const deployInput = z.object({
   /** The machine, by its name in the mesh. */
   node: nodeName.default(nodeName.parse("pop-os")),
-  /** Holds the repository, the releases and the link `current`. */
+  /** The folder of the repository, the releases and the link `current`. */
   directory,
-  /** Read by git on the node. */
+  /** The address that git on the node reads from. */
   repository,
   /** A branch, a tag or a full commit. */
   revision: revision.default(revision.parse("main")),
-  /** The systemd unit that runs what `current` points to. */
+  /** The systemd unit that runs the release in `current`. */
   service,
-  /** Whether it is a unit of the user that logs in, or of the system. */
+  /** Whether it is a unit of the user who logs in, or of the system. */
   scope: scope.default("user"),
-  /** Asked on the node, besides whether the unit is active. */
+  /** An address that is also requested on the node, after the unit is active. */
   healthUrl: healthUrl.optional(),
   /** How long the service may take to be healthy. */
   healthSeconds: z.number().int().min(1).max(300).default(30),
-  /** Says what would be done, and changes nothing. */
+  /** Logs what a deploy would do, and changes nothing. */
   dryRun: z.boolean().default(false),
 });
 

@@ -8,32 +8,41 @@ import { problemOf, type Target } from "./target.ts";
 
 type Commands = ReturnType<typeof deployCommands>;
 
-/** A service that crashes at once is active for a moment: so many checks in a row have to agree. */
+/**
+ * A service that crashes at once is active for a moment, so this many checks in a row have to
+ * succeed.
+ */
 const CHECKS = 4;
 const BETWEEN_CHECKS_MS = 250;
 const RESTART_MS = 2 * 60_000;
 
-/** What runs on the node now; `null` when nothing was ever activated. */
+/**
+ * Returns the current release on the node; `null` only if the link `current` does not exist, so
+ * nothing was ever activated.
+ */
 export async function currentRelease(
   target: Target,
   commands: Commands,
   { directory }: Pick<DeployInput, "directory">,
 ): Promise<ReleaseName | null> {
   try {
-    return toRelease(await target.ask(commands.current(directory)));
+    return toRelease(await target.ask(commands.current(directory)), directory);
   } catch (error) {
-    // readlink: there is no such link.
-    if (error instanceof CommandFailedError && error.exitCode === 1) return null;
+    if (error instanceof CommandFailedError && isMissing(error)) return null;
     throw error;
   }
 }
 
+/** readlink exits with 1 for every fault: the path may also be a folder, or not readable. */
+const isMissing = ({ exitCode, stderrTail }: CommandFailedError): boolean =>
+  exitCode === 1 && /No such file or directory\s*$/.test(stderrTail);
+
 /**
- * Makes a release the current one and restarts the service. Harmless to repeat.
+ * Makes a release the current one and restarts the service. Repeating it is harmless.
  *
- * @param instead - What may be current before, besides the release itself.
- * @returns What the service manager says against the restart; `null` when nothing.
- * @throws NonRetryableError when another release is current: somebody else deploys.
+ * @param instead - The release that may be current before, besides the release itself.
+ * @returns The service manager's message if the restart failed; `null` if it succeeded.
+ * @throws NonRetryableError when another release is current, because another deploy runs.
  */
 export async function switchTo(
   release: ReleaseName,
@@ -42,7 +51,7 @@ export async function switchTo(
   const current = await currentRelease(target, commands, input);
   if (current !== instead && current !== release) {
     throw new NonRetryableError(
-      `${current} is current in ${input.directory}, which this deploy did not put there: another one is at work, or somebody is; deploy again when that is done`,
+      `${current} is current in ${input.directory}, which this deploy did not put there: another deploy or a person changed it; deploy again when that is done`,
     );
   }
   await target.change(commands.link(input.directory, release));
@@ -62,7 +71,7 @@ interface Switch {
 /**
  * Waits until the service is healthy several times in a row.
  *
- * @returns What was wrong when its time was over; `null` when it is healthy.
+ * @returns The problem when the time is over; `null` when the service is healthy.
  */
 export async function waitForHealth(
   { target, commands, input }: Omit<Switch, "instead">,

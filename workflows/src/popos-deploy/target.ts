@@ -1,13 +1,18 @@
-import { type Command, CommandFailedError, CommandTimeoutError, type Connection } from "@loom/ssh";
+import {
+  type Command,
+  CommandFailedError,
+  CommandTimeoutError,
+  type Connection,
+  type Output,
+} from "@loom/ssh";
 import type { StepLog } from "@loom/workflow";
 import type { SshAccess } from "../ssh/access.ts";
-import { createLineLog } from "./line-log.ts";
 
 /** The node of a deploy, during one step. */
 export interface Target {
-  /** Runs what changes nothing, and gives back what it wrote. */
+  /** Runs a command that changes nothing, and returns its output. */
   ask(command: Command): Promise<string>;
-  /** Runs what changes the node; in a dry run it only says so. */
+  /** Runs a command that changes the node. A dry run only logs it. */
   change(command: Command, options?: { timeoutMs?: number }): Promise<void>;
 }
 
@@ -17,7 +22,7 @@ interface Visit {
   readonly log: StepLog;
 }
 
-/** Connects to the node of a deploy for as long as `act` takes. */
+/** Connects to the node of a deploy while `act` runs. */
 export async function onNode<Result>(
   access: SshAccess,
   visit: Visit,
@@ -52,9 +57,9 @@ function toTarget(connection: Connection, { input, signal, log }: Visit): Target
 }
 
 /**
- * What the node itself says against it; `null` when all went well.
+ * Returns the node's own message if the command failed; `null` if it succeeded.
  *
- * @throws Everything that is not about the command: then nothing is known about the service.
+ * @throws Every other error: then nothing is known about the service.
  */
 export async function problemOf(work: Promise<unknown>): Promise<string | null> {
   try {
@@ -66,4 +71,31 @@ export async function problemOf(work: Promise<unknown>): Promise<string | null> 
     }
     throw error;
   }
+}
+
+const MAX_LINES = 5_000;
+const MAX_CHARACTERS = 2_000;
+
+/** Writes a command's output to a step's log, one entry a line, up to a readable number. */
+export function createLineLog(log: StepLog, command: string) {
+  const pending = { stdout: "", stderr: "" };
+  let lines = 0;
+  const write = (stream: Output["stream"], line: string) => {
+    lines += 1;
+    if (lines <= MAX_LINES) log.info({ command, stream }, line.slice(0, MAX_CHARACTERS));
+    else if (lines === MAX_LINES + 1) log.warn({ command }, "further lines are left out");
+  };
+  return {
+    add({ stream, text }: Output): void {
+      const parts = (pending[stream] + text).split("\n");
+      // Only the beginning of an endless line is written, so no more is held.
+      pending[stream] = (parts.pop() ?? "").slice(0, MAX_CHARACTERS);
+      for (const line of parts) write(stream, line);
+    },
+    end(): void {
+      for (const stream of ["stdout", "stderr"] as const) {
+        if (pending[stream] !== "") write(stream, pending[stream]);
+      }
+    },
+  };
 }

@@ -14,7 +14,14 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { type Sshd, startSshd, whySshdIsMissing } from "@loom/ssh/testing";
-import { type AnyWorkflow, type JsonValue, parseInput } from "@loom/workflow";
+import {
+  type AnyWorkflow,
+  fateOf,
+  type JsonValue,
+  type Outcome,
+  outcomeOf,
+  parseInput,
+} from "@loom/workflow";
 import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from "vitest";
 import { readSshAccess } from "../ssh/access.ts";
 import { deployCommands } from "./commands.ts";
@@ -23,7 +30,7 @@ import { definePoposDeploy } from "./workflow.ts";
 const missing = whySshdIsMissing();
 if (missing !== null && process.env.CI) throw new Error(missing);
 
-/** A stand-in for systemd: the unit is what the current release says of itself. */
+/** Stands in for systemd: the unit's state is what the current release's file says. */
 const systemctl = (root: string) => `#!/bin/sh
 case "$2" in
   restart)
@@ -34,7 +41,7 @@ case "$2" in
 esac
 `;
 
-/** A stand-in for npm, for speed: the whole-system test uses npm itself. */
+/** Stands in for npm, because it is faster. The whole-system test uses npm itself. */
 const NPM = `#!/bin/sh
 cd "\${1#--prefix=}" || exit
 case "$2" in
@@ -110,7 +117,7 @@ describe.skipIf(missing !== null)(
       );
 
     /** Runs the steps as a worker would, some of them twice. */
-    async function deploy(
+    async function runSteps(
       input: Record<string, JsonValue>,
       { twice = [], server = sshd }: { twice?: string[]; server?: Sshd } = {},
     ) {
@@ -129,19 +136,44 @@ describe.skipIf(missing !== null)(
         signal: new AbortController().signal,
         log: { debug: write, info: write, warn: write, error: write },
         progress() {},
-        exec: async () => ({ stdout: "", stderr: "" }),
+        checkpoint: async () => {},
+        checkpointed: undefined,
+        exec: async () => ({ stdout: "", stderr: "", truncated: false }),
+        files: {} as never,
         traceparent: null,
         attempt: 1,
         node: "oracle",
         run: { id: "r" },
         workflow: workflow.name,
       };
+      const outcomes = new Map<string, Outcome>();
+      const errors: Error[] = [];
       for (const step of workflow.steps) {
+        const needs = step.after.map((name) => outcomes.get(name) ?? null);
+        const fate = fateOf(needs, step.runsAfter);
+        if (fate !== "runs" || step.when?.({ input: context.input, results }) === false) {
+          const reason = fate === "runs" || fate === "blocked" ? "condition" : fate;
+          outcomes.set(step.name, outcomeOf({ state: "skipped", reason }, step));
+          continue;
+        }
         const run = async () => step.run({ ...context, results, step: step.name });
-        if (twice.includes(step.name)) await run();
-        results[step.name] = JSON.parse(JSON.stringify((await run()) ?? null));
+        try {
+          if (twice.includes(step.name)) await run();
+          results[step.name] = JSON.parse(JSON.stringify((await run()) ?? null));
+          outcomes.set(step.name, "passed");
+        } catch (error) {
+          errors.push(error as Error);
+          outcomes.set(step.name, "failed");
+        }
       }
-      return { results, log };
+      return { results, log, errors };
+    }
+
+    /** The same, where every step has to succeed. */
+    async function deploy(...args: Parameters<typeof runSteps>) {
+      const { errors, ...run } = await runSteps(...args);
+      if (errors[0]) throw errors[0];
+      return run;
     }
 
     test("deploys a tag, a branch and a commit, and keeps the releases apart", async () => {
@@ -156,7 +188,7 @@ describe.skipIf(missing !== null)(
 
       const second = await deploy({ revision: "main" });
       expect(second.results.conclude).toMatchObject({ commit: commits.better });
-      expect(second.results.rollback).toEqual({ to: null, problem: null });
+      expect(second.results).not.toHaveProperty("rollback");
       expect(await currentText()).toBe("better");
 
       await deploy({ revision: commits.good });
@@ -165,22 +197,27 @@ describe.skipIf(missing !== null)(
     });
 
     test("can repeat every step", async () => {
-      const twice = ["fetch", "install", "build", "restart", "verify", "rollback", "conclude"];
+      const twice = ["fetch", "install", "build", "restart", "verify", "conclude"];
       await deploy({ revision: "v1" }, { twice });
       expect(await releases()).toEqual([await current()]);
     });
 
-    test("rolls back a release that is not healthy, and can do so twice", async () => {
+    test("rolls back a release that is not healthy, even when the step runs twice", async () => {
       await deploy({ revision: "v1" });
       const before = await current();
-      await expect(
-        deploy({ revision: commits.broken }, { twice: ["rollback"] }),
-      ).rejects.toMatchObject({
-        code: "NON_RETRYABLE",
-        message: expect.stringMatching(
-          `is not healthy: isActive failed on pop-os with exit code 3; rolled back to ${before}, which is healthy`,
-        ),
-      });
+      const { results, errors } = await runSteps(
+        { revision: commits.broken },
+        { twice: ["rollback"] },
+      );
+      expect(errors).toMatchObject([
+        {
+          code: "NON_RETRYABLE",
+          message: expect.stringContaining(
+            "is not healthy: isActive failed on pop-os with exit code 3",
+          ),
+        },
+      ]);
+      expect(results.rollback).toEqual({ to: before });
       expect(await current()).toBe(before);
       expect(await readFile(path.join(root, "state"), "utf8")).toBe("active\n");
     });
@@ -188,19 +225,44 @@ describe.skipIf(missing !== null)(
     test("rolls back a release that does not start", async () => {
       await deploy({ revision: "v1" });
       const before = await current();
-      await expect(deploy({ revision: commits.refuses })).rejects.toThrow(
-        /Job for popos.service failed.; rolled back to/,
-      );
+      const { results, errors } = await runSteps({ revision: commits.refuses });
+      expect(errors.map(({ message }) => message)).toEqual([
+        expect.stringMatching(/did not start: .*Job for popos.service failed./s),
+      ]);
+      expect(results.rollback).toEqual({ to: before });
       expect(await current()).toBe(before);
     });
 
-    test("says so when there is nothing to roll back to", async () => {
-      await expect(deploy({ revision: commits.broken })).rejects.toThrow(
-        "there is no release before it",
-      );
+    test("rolls back over a login that prints text", async () => {
+      const chatty = await startSshd({ node: "pop-os", environment: environment() });
+      onTestFinished(chatty.stop);
+      await writeFile(path.join(chatty.folder, ".bashrc"), "echo welcome; printf notice >&2\n");
+      await deploy({ revision: "v1" }, { server: chatty });
+      const before = await current();
+      const { results } = await runSteps({ revision: commits.broken }, { server: chatty });
+      expect(results.rollback).toEqual({ to: before });
+      expect(await current()).toBe(before);
     });
 
-    test("leaves alone what somebody else has put there meanwhile", async () => {
+    test.for([
+      ["is a folder", (link: string) => mkdir(link, { recursive: true }), "Invalid argument"],
+      ["points elsewhere", (link: string) => symlink("/etc", link), 'points to "/etc"'],
+    ] as const)("deploys nothing where current %s", async ([, make, reason]) => {
+      await mkdir(app(), { recursive: true });
+      await make(path.join(app(), "current"));
+      await expect(deploy({ revision: "v1" })).rejects.toThrow(reason);
+      expect(await readdir(app())).toEqual(["current"]);
+    });
+
+    test("reports that there is nothing to roll back to", async () => {
+      const { errors } = await runSteps({ revision: commits.broken });
+      expect(errors.map(({ message }) => message)).toEqual([
+        expect.stringContaining("is not healthy"),
+        "no earlier release exists",
+      ]);
+    });
+
+    test("does not replace a release that another deploy put there meanwhile", async () => {
       await mkdir(app());
       await symlink("releases/theirs", path.join(app(), "current"));
       const workflow = workflowOn(sshd);
@@ -218,7 +280,10 @@ describe.skipIf(missing !== null)(
         signal: new AbortController().signal,
         log: { debug() {}, info() {}, warn() {}, error() {} },
         progress() {},
-        exec: async () => ({ stdout: "", stderr: "" }),
+        checkpoint: async () => {},
+        checkpointed: undefined,
+        exec: async () => ({ stdout: "", stderr: "", truncated: false }),
+        files: {} as never,
         traceparent: null,
         attempt: 1,
         node: "oracle",
@@ -237,11 +302,11 @@ describe.skipIf(missing !== null)(
       );
     });
 
-    test("changes nothing in a dry run, and says what it would do", async () => {
+    test("changes nothing in a dry run, and logs what it would do", async () => {
       const { results, log } = await deploy({ revision: "main", dryRun: true });
       expect(existsSync(app())).toBe(false);
       expect(log).toEqual(expect.arrayContaining(["would run fetch", "would run restart"]));
-      expect(results.verify).toEqual({ problem: null });
+      expect(results.verify).toBeNull();
       await expect(deploy({ revision: "no-such-branch", dryRun: true })).rejects.toMatchObject({
         code: "COMMAND_FAILED",
         command: "find",
@@ -249,8 +314,8 @@ describe.skipIf(missing !== null)(
     });
 
     test("refuses a revision that the repository does not have, before it touches the service", async () => {
-      const unknown = deploy({ revision: "0".repeat(40) });
-      await expect(unknown).rejects.toMatchObject({ command: "resolve" });
+      const { errors } = await runSteps({ revision: "0".repeat(40) });
+      expect(errors).toMatchObject([{ command: "resolve" }]);
       expect(await readdir(app())).toEqual(["repository"]);
     });
 
@@ -278,7 +343,7 @@ export const commands = deployCommands(${JSON.stringify(limits)});`,
       expect(await currentText()).toBe("good");
       await expect(
         deploy({ revision: "v1", directory: "/etc" }, { server: guarded }),
-      ).rejects.toThrow(`has to be ${app()} on this node`);
+      ).rejects.toThrow(`must be ${app()} on this node`);
     });
   },
 );
@@ -291,7 +356,7 @@ describe("popos-deploy's input", () => {
     service: "popos.service",
   };
 
-  test("takes what a deploy needs, and fills in the rest", () => {
+  test("accepts the required fields, and fills in the defaults", () => {
     expect(parseInput(workflow, good)).toEqual({
       ...good,
       node: "pop-os",
@@ -360,9 +425,9 @@ describe("popos-deploy's input", () => {
     );
   });
 
-  test("is what the operations take too", () => {
+  test("restricts the input as the operations do", () => {
     const commands = deployCommands({ service: "popos.service" });
-    expect(() => commands.restart("sshd.service", "user")).toThrow("has to be popos.service");
+    expect(() => commands.restart("sshd.service", "user")).toThrow("must be popos.service");
     expect(commands.restart("popos.service", "user").argv).toEqual([
       "systemctl",
       "--user",

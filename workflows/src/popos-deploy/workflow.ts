@@ -7,24 +7,26 @@ import { currentRelease, switchTo, waitForHealth } from "./service.ts";
 import { onNode } from "./target.ts";
 
 const MINUTE_MS = 60_000;
-/** Of a deploy that only says what it would do: it does not know the commit. */
+/** Used in a dry run, which does not know the commit. */
 const NO_COMMIT = commitId.parse("0".repeat(40));
 
 const commands = deployCommands();
 
-/** One step at a time in a directory, whichever runs they belong to: they share a repository. */
+/**
+ * One step at a time runs in a directory, even for different runs, because they share a repository.
+ */
 const oneAtATime = ({ input }: { input: DeployInput }) => ({
   key: `popos-deploy:${input.node}:${input.directory}`,
   limit: 1,
 });
 
 /**
- * Deploys a revision of a repository to a machine of the mesh, over SSH: a folder of its own for
- * every release, a link `current` to one, and a systemd unit that runs what it points to.
+ * Deploys a revision of a repository to a machine of the mesh over SSH. Each release has its own
+ * folder, a link `current` points to one of them, and a systemd unit runs that one.
  *
- * A release is named in the first steps and stays the same for the run, so every step can be
- * repeated. Nothing touches the release that runs until the new one is built. When the service
- * does not become healthy, `rollback` puts back what was current before, and the run fails.
+ * The release is named in the first steps and stays the same for the run, so every step can be
+ * repeated. No step touches the running release until the new one is built. If the service does not
+ * become healthy, the run fails, and `rollback` restores the previous release.
  */
 export const definePoposDeploy = (readAccess: () => SshAccess) =>
   defineWorkflow({ name: "popos-deploy", input: deployInput, requires: ["loom-hub"] })
@@ -42,7 +44,7 @@ export const definePoposDeploy = (readAccess: () => SshAccess) =>
         onNode(readAccess(), context, async (target) => {
           const { directory, repository, revision, dryRun } = context.input;
           const { at } = context.results.reach;
-          // The node can tell of a commit only once it has it.
+          // The node knows a commit only after it has fetched it.
           if (dryRun && !commitId.safeParse(revision).success) {
             await target.ask(commands.find(repository, revision));
           }
@@ -90,57 +92,59 @@ export const definePoposDeploy = (readAccess: () => SshAccess) =>
           const { input, results } = context;
           const instead = releaseName.nullable().parse(results.reach.previous);
           const release = releaseName.parse(results.fetch.release);
-          // Not an error: a service that does not start has to be rolled back, by the later step.
-          return { problem: await switchTo(release, { target, commands, input, instead }) };
+          const problem = await switchTo(release, { target, commands, input, instead });
+          if (problem !== null) throw new NonRetryableError(`${release} did not start: ${problem}`);
         }),
     )
     .step(
       "verify",
-      { after: ["restart"], timeout: "15m", retry: { attempts: 3 } },
+      { after: ["fetch", "restart"], timeout: "15m", retry: { attempts: 3 } },
       async (context) => {
         const { input, results, signal } = context;
-        if (results.restart.problem || input.dryRun) return results.restart;
-        return onNode(readAccess(), context, async (target) => ({
-          problem: await waitForHealth({ target, commands, input }, signal),
-        }));
+        if (input.dryRun) return;
+        await onNode(readAccess(), context, async (target) => {
+          const problem = await waitForHealth({ target, commands, input }, signal);
+          if (problem === null) return;
+          throw new NonRetryableError(`${results.fetch.release} is not healthy: ${problem}`);
+        });
       },
     )
     .step(
       "rollback",
       {
-        after: ["reach", "fetch", "verify"],
+        after: ["reach", "fetch", "build", "verify"],
+        runsAfter: "failure",
+        // Before the build has succeeded, the running release was not touched.
+        when: ({ input, results }) => results.build !== undefined && !input.dryRun,
         timeout: "15m",
         concurrency: oneAtATime,
         retry: { attempts: 10, backoff: { kind: "exponential", delay: "5s", max: "1m" } },
       },
       async (context) => {
         const { input, results, signal, log } = context;
-        const previous = releaseName.nullable().parse(results.reach.previous);
-        const failed = releaseName.parse(results.fetch.release);
-        if (results.verify.problem === null) return { to: null, problem: null };
-        log.warn({ failed, previous, problem: results.verify.problem }, "release is not healthy");
-        if (previous === null) return { to: null, problem: "there is no release before it" };
-        return onNode(readAccess(), context, async (target) => ({
-          to: previous,
-          problem:
+        const previous = releaseName.nullable().parse(results.reach?.previous);
+        const failed = releaseName.parse(results.fetch?.release);
+        log.warn({ failed, previous }, "release does not work");
+        if (previous === null) throw new NonRetryableError("no earlier release exists");
+        await onNode(readAccess(), context, async (target) => {
+          const problem =
             (await switchTo(previous, { target, commands, input, instead: failed })) ??
-            (await waitForHealth({ target, commands, input }, signal)),
-        }));
+            (await waitForHealth({ target, commands, input }, signal));
+          if (problem === null) return;
+          throw new NonRetryableError(
+            `rolled back to ${previous}, which is not healthy either: ${problem}`,
+          );
+        });
+        return { to: previous };
       },
     )
     .step(
       "conclude",
-      { after: ["reach", "fetch", "verify", "rollback"], timeout: "5m", retry: { attempts: 3 } },
+      { after: ["reach", "fetch", "verify"], timeout: "5m", retry: { attempts: 3 } },
       async (context) => {
         const { input, results } = context;
         const { commit, release } = results.fetch;
         const { previous } = results.reach;
-        const { problem } = results.verify;
-        if (problem !== null) {
-          throw new NonRetryableError(
-            `${release} is not healthy: ${problem}; ${describe(results.rollback)}`,
-          );
-        }
         if (!input.dryRun) {
           await onNode(readAccess(), context, async (target) => {
             const names = (await target.ask(commands.listReleases(input.directory))).split("\n");
@@ -152,12 +156,5 @@ export const definePoposDeploy = (readAccess: () => SshAccess) =>
         return { node: input.node, release, commit, previous };
       },
     );
-
-function describe({ to, problem }: { to: string | null; problem: string | null }): string {
-  if (to === null) return `not rolled back: ${problem}`;
-  return problem === null
-    ? `rolled back to ${to}, which is healthy`
-    : `rolled back to ${to}, which is not healthy either: ${problem}`;
-}
 
 export const popOsDeploy = definePoposDeploy(readSshAccess);

@@ -4,7 +4,7 @@ import { describe, expect, test } from "vitest";
 import { readSshAccess } from "./access.ts";
 
 describe("readSshAccess", () => {
-  test("uses a key of its own when nothing is set, or blank", () => {
+  test("uses its own key when the variables are unset or blank", () => {
     const keyFile = path.join(homedir(), ".ssh", "id_popos-deploy");
     expect(readSshAccess({})).toMatchObject({ keyFile });
     expect(readSshAccess({ LOOM_SSH_KEY: " " })).toMatchObject({ keyFile });
@@ -13,7 +13,7 @@ describe("readSshAccess", () => {
     });
   });
 
-  test("says all that is wrong at once", () => {
+  test("reports all problems at once", () => {
     expect(() => readSshAccess({ LOOM_SSH_PORT: "ssh", LOOM_SSH_ADDRESSES: "pop-os" })).toThrow(
       /LOOM_SSH_PORT: .*; LOOM_SSH_ADDRESSES: write it as/,
     );

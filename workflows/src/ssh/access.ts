@@ -10,7 +10,7 @@ import {
 } from "@loom/tailscale-resolver";
 import { z } from "zod";
 
-/** The way to the mesh's machines over SSH, with one key that is used for nothing else. */
+/** Access to the mesh's machines over SSH, with one key that has no other purpose. */
 export interface SshAccess {
   readonly keyFile: string;
   /** Connects to a node by its name. */
@@ -31,8 +31,8 @@ const settings = z.object({
 });
 
 /**
- * Reads how to reach nodes from the environment of this process; a blank variable counts as one
- * that is not set. This is the only place of the workflows that does.
+ * Reads the settings of the SSH access from this process's environment. A blank variable counts as
+ * unset. No other module of the workflows reads the environment.
  *
  * @throws TypeError when a variable cannot be used.
  */

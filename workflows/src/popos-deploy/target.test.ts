@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { createLineLog } from "./line-log.ts";
+import { createLineLog } from "./target.ts";
 
 function record() {
   const lines: [string, unknown][] = [];
@@ -8,7 +8,7 @@ function record() {
 }
 
 describe("createLineLog", () => {
-  test("writes whole lines, of each stream by itself", () => {
+  test("writes whole lines, separately for each stream", () => {
     const { lines, log } = record();
     const { add, end } = createLineLog(log, "build");
     add({ stream: "stdout", text: "one\ntw" });
@@ -22,7 +22,7 @@ describe("createLineLog", () => {
     ]);
   });
 
-  test("holds and writes only the beginning of what has no end", () => {
+  test("holds and writes only the beginning of an endless line", () => {
     const { lines, log } = record();
     const { add, end } = createLineLog(log, "build");
     for (let piece = 0; piece < 100; piece += 1) add({ stream: "stdout", text: "x".repeat(1_000) });
@@ -30,7 +30,7 @@ describe("createLineLog", () => {
     expect(lines.map(([line]) => line.length)).toEqual([2_000]);
   });
 
-  test("stops at what nobody would read, and says so once", () => {
+  test("stops after a readable number of lines, and says so once", () => {
     const { lines, log } = record();
     createLineLog(log, "build").add({ stream: "stdout", text: "x\n".repeat(6_000) });
     expect(lines).toHaveLength(5_001);
