@@ -1,3 +1,3 @@
 import { base } from "../../tsup.base.ts";
 
-export default base({ entry: ["src/index.ts", "src/client/index.ts", "src/main.ts"] });
+export default base({ entry: ["src/index.ts", "src/main.ts"] });

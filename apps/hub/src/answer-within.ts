@@ -1,15 +1,15 @@
 import { QueueUnavailableError } from "@loom/queue";
 
 /**
- * What the database answers, if it does so in time: for those who look how things are, and who give a
- * question up before the queue does. One that is frozen is away as much as one that is gone.
+ * Waits for an answer of the database, but not longer than `ms`: for probes, whose callers time out before the
+ * queue does. A frozen database counts as unavailable like one that refuses connections.
  *
  * @throws QueueUnavailableError `timeout` after `ms`.
  */
 export async function answerWithin<Answer>(ms: number, answer: Promise<Answer>): Promise<Answer> {
   const { promise: late, reject } = Promise.withResolvers<never>();
   const timer = setTimeout(
-    () => reject(new QueueUnavailableError("look", "timeout", `no answer in ${ms} ms`)),
+    () => reject(new QueueUnavailableError("probe", "timeout", `no answer in ${ms} ms`)),
     ms,
   );
   try {

@@ -1,4 +1,5 @@
 import { type Node, type Queue, QueueUnavailableError, RunNotFoundError } from "@loom/queue";
+import { createInlinePlanner } from "@loom/worker";
 import { defineWorkflow } from "@loom/workflow";
 import { pino } from "pino";
 import { describe, expect, onTestFinished, test, vi } from "vitest";
@@ -18,7 +19,7 @@ const actingAlone = (queue: Partial<Queue>): Queue =>
   ({
     findToken: async () => null,
     listNodes: async () => [],
-    actingFor: () => queue,
+    withAudit: () => queue,
     ...queue,
   }) as Queue;
 
@@ -27,7 +28,7 @@ function hub(queue: Partial<Queue> = {}) {
   const lines: Record<string, unknown>[] = [];
   const app = createHub({
     queue: actingAlone(queue),
-    workflows: new Map([["greet", greet]]),
+    planner: createInlinePlanner([greet]),
     log: pino({ level: "error" }, { write: (line) => lines.push(JSON.parse(line)) }),
     token: TOKEN,
   });
@@ -206,7 +207,7 @@ describe("createHub", () => {
     expect((await ask(RUN, json(nested(50)))).status).toBe(202);
   });
 
-  test("tells which methods a path has", async () => {
+  test("lists the methods of a path", async () => {
     const { ask } = hub();
     expect((await ask(RUN, { method: "DELETE" })).headers.get("allow")).toBe("POST");
     expect((await ask("/api/loom/nodes", { method: "POST" })).headers.get("allow")).toBe(
@@ -255,7 +256,7 @@ describe("createHub", () => {
 
   test("says so when the run was stored, and only then", async () => {
     let isStored = false;
-    let rings = 0;
+    let wakes = 0;
     const app = createHub({
       queue: actingAlone({
         async startRun() {
@@ -263,19 +264,19 @@ describe("createHub", () => {
           return { runId: RUN_ID, returned: "created" } as const;
         },
       }),
-      workflows: new Map([["greet", greet]]),
+      planner: createInlinePlanner([greet]),
       log: pino({ level: "silent" }),
       token: TOKEN,
       onJobsAdded: () => {
-        rings += 1;
+        wakes += 1;
       },
     });
     const headers = { authorization: `Bearer ${TOKEN}` };
     expect((await app.request(RUN, { method: "POST", headers })).status).toBe(503);
-    expect(rings).toBe(0);
+    expect(wakes).toBe(0);
     isStored = true;
     expect((await app.request(RUN, { method: "POST", headers })).status).toBe(202);
-    expect(rings).toBe(1);
+    expect(wakes).toBe(1);
   });
 
   test("answers 503 with a time to come again while the database is away", async () => {
@@ -325,6 +326,7 @@ describe("createHub", () => {
     const node: Node = {
       name: "forge",
       capabilities: ["has-gpu"],
+      askedCapabilities: [],
       capabilitiesVersion: 3,
       slots: 2,
       running: 1,
@@ -337,8 +339,10 @@ describe("createHub", () => {
       epoch: 4,
       incarnation: RUN_ID,
       agentVersion: "1.2.3",
+      upgradeOrder: null,
       tailnetAddress: null,
-      doorbellPort: null,
+      wakePort: null,
+      boot: null,
       facts: { cpus: 8 },
     };
     const answer = await hub({ listNodes: async () => [node] }).ask("/api/loom/nodes");
@@ -357,6 +361,8 @@ describe("createHub", () => {
           running: 1,
           offered: 0,
           agentVersion: "1.2.3",
+          agent: null,
+          askedCapabilities: [],
           facts: { cpus: 8 },
         },
       ],
@@ -373,6 +379,8 @@ describe("/openapi.json", () => {
     expect(info).toMatchObject({ version });
     const routes = app.routes
       .filter(({ method, path }) => method !== "ALL" && path.startsWith("/api/"))
+      // Only loom-agent joins: docs/joining.md describes it.
+      .filter(({ path }) => path !== "/api/loom/join")
       .map(({ method, path }) => `${method} ${path.replaceAll(/:(\w+)/g, "{$1}")}`);
     const described = Object.entries(paths ?? {}).flatMap(([path, methods]) =>
       Object.keys(methods).map((method) => `${method.toUpperCase()} ${path}`),
@@ -427,7 +435,7 @@ describe("/healthz and /readyz", () => {
     expect(await (await answer).json()).toMatchObject({ code: "QUEUE_UNAVAILABLE" });
   });
 
-  test("tell a living process from one that can serve", async () => {
+  test("distinguish a living process from one that can serve", async () => {
     const { app } = hub({
       getRun: async () => {
         throw new QueueUnavailableError("loom_get_run", "timeout", "no answer in time");

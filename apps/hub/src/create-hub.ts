@@ -1,149 +1,107 @@
 import { OpenAPIHono } from "@hono/zod-openapi";
-import type { Queue } from "@loom/queue";
-import { type Log, type Tracing, untraced } from "@loom/worker";
-import type { AnyWorkflow } from "@loom/workflow";
-import type { Context } from "hono";
+import { nodeFileRoutes } from "@loom/files";
+import {
+  describeProblem,
+  exactJson,
+  guard,
+  type HubEnv,
+  knownHost,
+  onError,
+  PRIVATE,
+  problem,
+  referenceRoutes,
+  respondProblem,
+} from "@loom/http";
+import {
+  downloadRoutes,
+  joinRoutes,
+  joinTokenRoutes,
+  passThroughRoutes,
+  safeWaysOnly,
+  upgradeRoutes,
+} from "@loom/join";
+import { limits } from "@loom/workflow";
+import type { Context, MiddlewareHandler } from "hono";
 import { bodyLimit } from "hono/body-limit";
 import { methodNotAllowed } from "hono/method-not-allowed";
 import { requestId } from "hono/request-id";
-import { guard } from "./access/guard.ts";
-import { knownHost } from "./access/known-host.ts";
-import type { RateLimit } from "./access/rate-limit.ts";
-import type { TailnetAccess } from "./access/tailnet.ts";
-import { createTokenMemory } from "./access/token-memory.ts";
+import { auditRoutes } from "./api/audit.ts";
+import { doctorRoutes } from "./api/doctor.ts";
+import { eventRoutes } from "./api/events.ts";
+import { explainRoutes } from "./api/explain.ts";
+import { healthRoutes } from "./api/health.ts";
+import { jobRoutes } from "./api/jobs.ts";
+import { meshRoutes } from "./api/mesh.ts";
+import { metricsRoutes } from "./api/metrics.ts";
+import { nodeKeyRoutes } from "./api/node-keys.ts";
+import { nodeRoutes } from "./api/nodes.ts";
+import { runRoutes } from "./api/runs.ts";
+import { scheduleRoutes } from "./api/schedules.ts";
+import { sessionRoutes } from "./api/session.ts";
+import { strandRoutes } from "./api/strands.ts";
+import { tokenRoutes } from "./api/tokens.ts";
+import { approvalRoutes } from "./api/waits/approvals.ts";
+import { signalRoutes } from "./api/waits/signals.ts";
 import { serveDashboard } from "./dashboard.ts";
-import { createEventFeed } from "./events/event-feed.ts";
-import { createStreamGate } from "./events/event-stream.ts";
-import type { HubEnv, RouteDeps } from "./hub-context.ts";
-import type { Mesh } from "./mesh/mesh.ts";
-import { measureHttp } from "./metrics/measure-http.ts";
-import { createMetrics, type Metrics } from "./metrics/metrics.ts";
-import { ProblemError, respondProblem } from "./problem.ts";
-import { referenceRoutes } from "./reference/routes.ts";
-import type { Doorbells } from "./ring-doorbells.ts";
-import { auditRoutes } from "./routes/audit.ts";
-import { doctorRoutes } from "./routes/doctor.ts";
-import { explainRoutes } from "./routes/explain.ts";
-import { healthRoutes } from "./routes/health.ts";
-import { jobLogRoutes } from "./routes/job-logs.ts";
-import { jobRoutes } from "./routes/jobs.ts";
-import { meshRoutes } from "./routes/mesh.ts";
-import { metricsRoutes } from "./routes/metrics.ts";
-import { newJobRoutes } from "./routes/new-jobs.ts";
-import { nodeRoutes } from "./routes/nodes.ts";
-import { runRoutes } from "./routes/runs.ts";
-import { scheduleRoutes } from "./routes/schedules.ts";
-import { sessionRoutes } from "./routes/session.ts";
-import { strandRoutes } from "./routes/strands.ts";
-import { streamRoutes } from "./routes/streams.ts";
-import { tokenRoutes } from "./routes/tokens.ts";
-import { onError } from "./to-problem.ts";
+import { runFileRoutes, uploadRoutes } from "./files/routes.ts";
+import { hookRoutes } from "./hooks/routes.ts";
+import { createHubContext, type HubParts } from "./hub-context.ts";
+import { measureHttp } from "./metrics/metrics.ts";
 import { traceRequests } from "./trace-requests.ts";
 import { version } from "./version.ts";
 
-const MAX_BODY_BYTES = 1024 * 1024;
-const MAX_STREAMS = 1_000;
-
-/** What the hub's application works with. */
-export interface HubDeps {
-  queue: Queue;
-  workflows: ReadonlyMap<string, AnyWorkflow>;
-  log: Log;
-  /**
-   * The bootstrap token, which may do everything. Undefined lets in who names a loopback host: for a hub
-   * that listens on loopback only.
-   */
-  token: string | undefined;
-  /** Names by which the hub may be asked for, besides `localhost` and any address. */
-  hosts?: readonly string[];
-  /** Lets the tailnet's people and machines in without a token. */
-  tailnet?: TailnetAccess;
-  /** The hub's own node, where it has one. */
-  node?: string | undefined;
-  /** The node that is preferred for steps that neither require nor prefer anything. */
-  defaultHost?: string | undefined;
-  /** The tailnet that the hub is in. Without it, nothing is said of ways between machines. */
-  mesh?: Mesh | undefined;
-  /** Rings a node's doorbell and waits for its answer. */
-  tryRing?: Doorbells["tryRing"] | undefined;
-  /** Of one credential; default 100 a second, and 600 at once. */
-  rateLimit?: RateLimit;
-  /** The folder of the built dashboard, to be served at `/`; none without it. */
-  dashboard?: string | undefined;
-  /** Of streams that are open at once; default 1000. */
-  maxStreams?: number;
-  /** What `/metrics` tells; default: those of this application alone. */
-  metrics?: Metrics;
-  /** Writes spans of requests; default: none. */
-  tracing?: Tracing;
-  /** Called when there may be something to place, or to claim. */
-  onJobsAdded?: (pinnedTo?: readonly string[]) => void;
-  /** Aborts when the hub ends: streams end with it. */
-  stopping?: AbortSignal;
-}
-
-/** The hub's HTTP application, without a port: what `fetch` takes and tests call. */
-export function createHub(deps: HubDeps): OpenAPIHono<HubEnv> {
-  const { queue, workflows, log, stopping = new AbortController().signal } = deps;
-  const { metrics = createMetrics() } = deps;
-  const feed = createEventFeed({ queue, log });
-  const route: RouteDeps = {
-    queue,
-    workflows,
-    log,
-    node: deps.node,
-    defaultHost: deps.defaultHost,
-    mesh: deps.mesh,
-    tryRing: deps.tryRing,
-    tokens: createTokenMemory((digest) => queue.findToken(digest)),
-    feed,
-    onJobsAdded(pinnedTo) {
-      feed.ring();
-      deps.onJobsAdded?.(pinnedTo);
-    },
-  };
-
+/** Creates the hub's HTTP application, without a port: `fetch` takes a request, and tests call `request`. */
+export function createHub(parts: HubParts): OpenAPIHono<HubEnv> {
+  const hub = createHubContext(parts);
+  const { log, metrics, tracing, dashboard } = hub;
   const app = new OpenAPIHono<HubEnv>();
   app.onError(onError(log));
-  app.notFound((c) =>
-    respondProblem(c, {
-      title: "Not found",
-      status: 404,
-      code: "NOT_FOUND",
-      detail: `there is nothing at ${c.req.path}`,
-      hint: /.\/$/.test(c.req.path)
-        ? "leave out the slash at the end"
-        : "the API is under /api/loom; /docs describes it",
-    }),
-  );
+  app.notFound((c) => respondProblem(c, describeProblem("NOT_FOUND", c.req.path)));
   app.use(measureHttp(metrics));
   app.use(requestId());
-  app.use(knownHost(deps.hosts ?? []));
-  if (deps.dashboard !== undefined) app.use(serveDashboard(deps.dashboard));
+  app.use(keepPrivate);
+  app.use(knownHost(hub.hosts));
+  if (dashboard !== undefined) app.use(serveDashboard(dashboard));
   app.use(methodNotAllowed({ app, onMethodNotAllowed }));
-  app.use("/api/*", traceRequests(deps.tracing ?? untraced));
-  const guarded = guard(deps, route);
+  app.use("/api/*", traceRequests(tracing));
+  // Before the guard: a machine that joins has no credential of the API, and an agent has a key of its own.
+  app.route("/", downloadRoutes(hub));
+  app.route("/", passThroughRoutes(hub));
+  app.route("/", joinRoutes(hub));
+  if (hub.files) {
+    const { databaseUrl } = hub.join;
+    const onlySafe = safeWaysOnly(hub.join);
+    app.route("/", nodeFileRoutes({ files: hub.files, databaseUrl, onlySafe, log }));
+  }
+  const guarded = guard(hub);
   app.use("/api/*", guarded);
   app.use("/metrics", guarded);
-  app.use("/api/*", bodyLimit({ maxSize: MAX_BODY_BYTES, onError: onLargeBody }));
+  // Before the limit of a body: a part of a file is larger.
+  app.route("/api/loom/uploads", uploadRoutes(hub));
+  app.use("/api/*", bodyLimit({ maxSize: limits.bodyBytes, onError: onLargeBody }));
+  app.use("/api/*", exactJson);
 
-  app.route("/", healthRoutes(deps));
-  app.route("/", metricsRoutes({ queue, feed, metrics, log, stopping }));
-  app.route("/api/loom/strands", strandRoutes(route));
-  app.route("/api/loom/runs", runRoutes(route));
-  app.route("/api/loom/jobs", jobRoutes(route));
-  app.route("/api/loom/jobs", newJobRoutes(route));
-  app.route("/api/loom/jobs", jobLogRoutes(route));
-  app.route("/api/loom/explain", explainRoutes(route));
-  app.route("/api/loom/doctor", doctorRoutes(route));
-  app.route("/api/loom/mesh", meshRoutes(route));
-  app.route("/api/loom/nodes", nodeRoutes(route));
-  app.route("/api/loom/schedules", scheduleRoutes(route));
-  const gate = createStreamGate({ limit: deps.maxStreams ?? MAX_STREAMS, stopping });
-  app.route("/api/loom", streamRoutes(route, gate));
-  app.route("/api/loom/audit", auditRoutes(route));
-  app.route("/api/loom/tokens", tokenRoutes(route));
-  app.route("/api/loom/session", sessionRoutes(route));
+  app.route("/", healthRoutes(hub));
+  app.route("/", metricsRoutes(hub));
+  app.route("/api/loom/strands", strandRoutes(hub));
+  app.route("/api/loom/runs", runFileRoutes(hub));
+  app.route("/api/loom/runs", runRoutes(hub));
+  app.route("/api/loom/jobs", jobRoutes(hub));
+  app.route("/api/loom/approvals", approvalRoutes(hub));
+  app.route("/api/loom/signals", signalRoutes(hub));
+  app.route("/api/loom/explain", explainRoutes(hub));
+  app.route("/api/loom/doctor", doctorRoutes(hub));
+  app.route("/api/loom/mesh", meshRoutes(hub));
+  app.route("/api/loom/nodes", nodeKeyRoutes(hub));
+  app.route("/api/loom/nodes", upgradeRoutes(hub));
+  app.route("/api/loom/nodes", nodeRoutes(hub));
+  app.route("/api/loom/schedules", scheduleRoutes(hub));
+  app.route("/api/loom", eventRoutes(hub));
+  app.route("/api/loom/audit", auditRoutes(hub));
+  app.route("/api/loom/hooks", hookRoutes(hub));
+  app.route("/api/loom/tokens", tokenRoutes(hub));
+  app.route("/api/loom/join-tokens", joinTokenRoutes(hub));
+  app.route("/api/loom/session", sessionRoutes(hub));
 
   app.openAPIRegistry.registerComponent("securitySchemes", "token", {
     type: "http",
@@ -152,7 +110,8 @@ export function createHub(deps: HubDeps): OpenAPIHono<HubEnv> {
   app.openAPIRegistry.registerComponent("securitySchemes", "session", {
     type: "apiKey",
     in: "cookie",
-    name: "loom_session",
+    name: "loom_session_<hub>",
+    description: "Set by `openSession`; its name differs between hubs",
   });
   app.route(
     "/",
@@ -167,22 +126,21 @@ export function createHub(deps: HubDeps): OpenAPIHono<HubEnv> {
   return app;
 }
 
+/** By default, answers are not cached and have the type that they declare. */
+const keepPrivate: MiddlewareHandler = async (c, next) => {
+  await next();
+  for (const [name, value] of Object.entries(PRIVATE)) {
+    if (!c.res.headers.has(name)) c.header(name, value);
+  }
+};
+
 const onLargeBody = (): never => {
-  throw new ProblemError({
-    title: "Body too large",
-    status: 413,
-    code: "BODY_TOO_LARGE",
-    detail: "a request body holds at most 1 MiB",
-    hint: "store the data elsewhere and pass a reference",
-  });
+  throw problem("BODY_TOO_LARGE");
 };
 
 const onMethodNotAllowed = (c: Context, methods: string[]): Response => {
   const allow = methods.join(", ");
-  const detail = `${c.req.path} answers ${allow}, not ${c.req.method}`;
-  return respondProblem(
-    c,
-    { title: "Method not allowed", status: 405, code: "METHOD_NOT_ALLOWED", detail },
-    { allow },
-  );
+  return respondProblem(c, describeProblem("METHOD_NOT_ALLOWED", c.req.path, c.req.method, allow), {
+    allow,
+  });
 };

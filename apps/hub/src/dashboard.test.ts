@@ -66,3 +66,22 @@ test("says how to get the page where it is not built", async () => {
   app.use(serveDashboard(path.join(folder, "missing")));
   expect(await (await app.request("/")).text()).toContain("npm run build");
 });
+
+test.for<[string | undefined, boolean]>([
+  [undefined, false],
+  ["", false],
+  ["gzip", true],
+  ["br, GZIP", true],
+  ["gzip;q=0", false],
+  ["gzip; q=0.000, br", false],
+  ["gzip;q=0.1", true],
+  ["br;q=1, *;q=0.5", true],
+  ["*;q=0", false],
+  ["gzip;q=0, *", false],
+  ["identity", false],
+  ["gzipped", false],
+  ["gzip;q=often", false],
+])("of %j, gzip is allowed: %s", async ([header, allowed]) => {
+  const answer = await ask("/", header === undefined ? {} : { "accept-encoding": header });
+  expect(answer.headers.get("content-encoding")).toBe(allowed ? "gzip" : null);
+});

@@ -11,7 +11,7 @@ const TYPES: Readonly<Record<string, string>> = {
   ".svg": "image/svg+xml",
 };
 
-/** Scripts, styles and connections of the hub's own, and nothing else: the page needs no more. */
+/** The page needs only scripts, styles and connections of the hub itself. */
 const CONTENT_SECURITY_POLICY = [
   "default-src 'none'",
   "script-src 'self'",
@@ -38,12 +38,12 @@ interface PageFile {
 }
 
 /**
- * Serves the built dashboard, and its first page to whoever opens an address within it.
+ * Serves the built dashboard, with its page for every address that a person opens.
  *
- * Every file is held in memory: there are a handful, and they change with the hub only. The names of those
- * below `/assets` hold a hash of what is in them.
+ * The few files are kept in memory with their gzipped form and ETag, because they change only with the hub. Files
+ * below `/assets` have a hash of their content in their names.
  *
- * @param folder - Where `vite build` put it. Without one there, the hub says how to get it.
+ * @param folder - The output of `vite build`. Without it, the page says how to build it.
  */
 export function serveDashboard(folder: string): MiddlewareHandler {
   const files = readFiles(folder);
@@ -57,7 +57,7 @@ export function serveDashboard(folder: string): MiddlewareHandler {
   };
 }
 
-/** A person who opens an address, not a program that asks for something that is not there. */
+/** Whether a browser opens an address, in contrast to a program that asks for a missing resource. */
 const isNavigation = (c: Context): boolean =>
   !c.req.path.startsWith("/api/") && (c.req.header("accept")?.includes("text/html") ?? false);
 
@@ -65,8 +65,7 @@ function answer(c: Context, { body, gzipped, headers }: PageFile): Response {
   if (c.req.header("if-none-match") === headers.etag) {
     return new Response(null, { status: 304, headers });
   }
-  const takesGzip = c.req.header("accept-encoding")?.includes("gzip") ?? false;
-  return takesGzip
+  return acceptsGzip(c.req.header("accept-encoding"))
     ? new Response(gzipped, { headers: { ...headers, "content-encoding": "gzip" } })
     : new Response(body, { headers });
 }
@@ -113,3 +112,17 @@ const NOT_BUILT = `<!doctype html>
 The API is at <a href="/docs">/docs</a>.</p>
 </html>
 `;
+
+/** Whether an `Accept-Encoding` allows gzip: RFC 9110, section 12.5.3. `gzip;q=0` forbids it. */
+function acceptsGzip(header: string | undefined): boolean {
+  const weights = new Map(
+    (header ?? "").split(",").map((entry): [string, number] => {
+      const [coding = "", ...parameters] = entry
+        .split(";")
+        .map((part) => part.trim().toLowerCase());
+      const q = parameters.find((parameter) => parameter.startsWith("q="));
+      return [coding, q === undefined ? 1 : Number(q.slice(2))];
+    }),
+  );
+  return (weights.get("gzip") ?? weights.get("x-gzip") ?? weights.get("*") ?? 0) > 0;
+}

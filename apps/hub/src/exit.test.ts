@@ -1,19 +1,30 @@
+import { EnvError } from "@loom/program";
 import {
+  NodeNameInUseError,
   QueueAccessError,
   QueueRequestError,
   QueueSchemaError,
-  QueueUnavailableError,
 } from "@loom/queue";
 import { SupersededError } from "@loom/worker";
 import { describe, expect, test } from "vitest";
-import { EnvError, ListenError, MigrationError } from "./errors.ts";
-import { toExit, toLogged } from "./exit.ts";
+import { MigrationError } from "./commands/migrate.ts";
+import { toExit } from "./exit.ts";
+import { ListenError } from "./listen/serve.ts";
 
 const listenError = (code: string) =>
   new ListenError(
     { bind: "127.0.0.1", port: 80 },
     { cause: Object.assign(new Error("cause"), { code }) },
   );
+
+const HOLDER = {
+  machine: null,
+  host: null,
+  isCopy: false,
+  isHere: false,
+  tailnetAddress: null,
+  leaseLeftMs: 1_000,
+};
 
 describe("toExit", () => {
   test.for([
@@ -30,12 +41,13 @@ describe("toExit", () => {
       says: "loom-hub: f: no",
     },
     { error: new SupersededError("forge"), code: 1, says: "LOOM_NODE_NAME" },
+    { error: new NodeNameInUseError("forge", HOLDER), code: 6, says: "in use on another machine" },
     { error: new MigrationError("no"), code: 1, says: "loom-hub: no" },
     { error: listenError("EADDRINUSE"), code: 1, says: "port 80 of 127.0.0.1: it is in use" },
     { error: listenError("EACCES"), code: 1, says: "set PORT to one above 1023" },
     { error: listenError("EADDRNOTAVAIL"), code: 1, says: "set LOOM_BIND" },
     { error: listenError("EOTHER"), code: 1, says: "port 80 of 127.0.0.1: cause" },
-  ])("tells $error.name in a line, with code $code", ({ error, code, says }) => {
+  ])("reports $error.name in one line, with code $code", ({ error, code, says }) => {
     const exit = toExit(error);
     expect(exit).toEqual({ code, message: expect.stringContaining(says) });
     expect(String(exit.message).split("\n")).toHaveLength(1);
@@ -45,17 +57,5 @@ describe("toExit", () => {
     const error = new TypeError("x");
     expect(toExit(error)).toEqual({ code: 1, message: error });
     expect(toExit("text")).toEqual({ code: 1, message: "text" });
-  });
-});
-
-describe("toLogged", () => {
-  test("leaves out the stack of a database that is away, and of nothing else", () => {
-    expect(toLogged(new QueueUnavailableError("f", "network", "refused"))).toEqual({
-      type: "QueueUnavailableError",
-      code: "QUEUE_UNAVAILABLE",
-      reason: "network",
-      message: "f: the database's API did not answer (network): refused",
-    });
-    expect(toLogged(new TypeError("x"))).toMatchObject({ stack: expect.any(String) });
   });
 });

@@ -1,8 +1,8 @@
-export type { RateLimit } from "./access/rate-limit.ts";
-export type { TailnetAccess, WhoIs } from "./access/tailnet.ts";
-export { createHub, type HubDeps } from "./create-hub.ts";
-export { createDispatcher, type Dispatcher } from "./dispatcher.ts";
-export { ListenError } from "./errors.ts";
-export { createLeader, type Leader } from "./loops/leader.ts";
-export { createTimetable, type Timetable } from "./loops/timetable.ts";
-export { type HubOptions, type RunningHub, startHub } from "./start-hub.ts";
+export { createDispatcher, type Dispatcher } from "./control/dispatch.ts";
+export { createFaults, type Faults } from "./control/faults.ts";
+export { createLeader, type Leader } from "./control/leader.ts";
+export { createScheduleLoop, type ScheduleLoop } from "./control/schedules.ts";
+export { createHub } from "./create-hub.ts";
+export type { HubContext, HubParts } from "./hub-context.ts";
+export { ListenError } from "./listen/serve.ts";
+export { type RunningHub, type StartOptions, startHub } from "./start-hub.ts";

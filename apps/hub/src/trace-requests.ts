@@ -1,10 +1,10 @@
+import type { HubEnv, RequestContext } from "@loom/http";
 import { isTraceparent, type Tracing } from "@loom/worker";
 import type { MiddlewareHandler } from "hono";
-import type { HubContext, HubEnv } from "./hub-context.ts";
 
 /**
- * Makes every request a span: of the trace that its `traceparent` names, else of one that begins here.
- * What it starts is a part of it, on whichever machine.
+ * Traces every request: in the trace that its `traceparent` names, else in a new one. The jobs that it starts belong
+ * to the same trace, on every machine.
  */
 export const traceRequests =
   (tracing: Tracing): MiddlewareHandler<HubEnv> =>
@@ -16,14 +16,14 @@ export const traceRequests =
       c.set("traceparent", span.traceparent);
       await next();
       span.set({ "http.request.method": c.req.method, "http.response.status_code": c.res.status });
-      // Who was refused did not come to ask anything.
+      // A refused request has no action.
       const action = c.get("action");
       if (action !== undefined) span.rename(`${c.req.method} ${action}`);
     });
   };
 
-/** What a request passes on to what it starts. */
-export function traceOf(c: HubContext): { traceparent?: string } {
+/** The trace that a request passes on to the jobs that it starts. */
+export function traceOf(c: RequestContext): { traceparent?: string } {
   const traceparent = c.get("traceparent");
   return traceparent === null ? {} : { traceparent };
 }

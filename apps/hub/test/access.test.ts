@@ -1,4 +1,5 @@
 import { createHub } from "@loom/hub";
+import { createInlinePlanner } from "@loom/worker";
 import { pino } from "pino";
 import { describe, expect } from "vitest";
 import { TOKEN, test } from "./fixtures.ts";
@@ -38,7 +39,7 @@ describe("a token", () => {
     expect(JSON.stringify(data)).not.toContain(made.body.token);
   });
 
-  test("is good for nothing from the moment it is revoked", async ({ call }) => {
+  test("is invalid from the moment it is revoked", async ({ call }) => {
     const { body } = await call("POST", "/tokens", { name: "ci", scopes: ["read"] });
     const as = { authorization: `Bearer ${body.token}` };
     expect((await call("GET", "/runs", undefined, as)).status).toBe(200);
@@ -75,7 +76,7 @@ describe("a session", () => {
     expect(opened.status).toBe(201);
     const header = opened.headers.get("set-cookie") ?? "";
     expect(header).toMatch(
-      /^loom_session=loom_[\w-]{43}; Max-Age=43200; Path=\/; HttpOnly; SameSite=Strict$/,
+      /^loom_session_[0-9a-f]{12}=loom_[\w-]{43}; Max-Age=43200; Path=\/; HttpOnly; SameSite=Strict$/,
     );
     expect(header).not.toContain(body.token);
     const [cookie = ""] = header.split(";", 1);
@@ -157,7 +158,7 @@ describe("a hub", () => {
   ])("asked as $url answers $status", async ({ url, status }, { queue }) => {
     const app = createHub({
       queue,
-      workflows: new Map(),
+      planner: createInlinePlanner([]),
       log: pino({ level: "silent" }),
       token: TOKEN,
       hosts: ["oracle"],
@@ -170,7 +171,7 @@ describe("a hub", () => {
   test("answers who asks too often with when to come again", async ({ queue }) => {
     const app = createHub({
       queue,
-      workflows: new Map(),
+      planner: createInlinePlanner([]),
       log: pino({ level: "silent" }),
       token: TOKEN,
       rateLimit: { burst: 2, perSecond: 1 },

@@ -37,7 +37,7 @@ describe("a list of runs", () => {
     expect((await call("GET", `/jobs?cursor=${next}`)).status).toBe(422);
   });
 
-  test("takes no cursor whose place is none of its list", async ({ call }) => {
+  test("refuses a cursor of another list", async ({ call }) => {
     for (let n = 0; n < 2; n += 1) await call("POST", "/strands/hello/run");
     for (const list of ["runs", "jobs"]) {
       const { next } = (await call("GET", `/${list}?limit=1`)).body as unknown as Data;
@@ -99,7 +99,7 @@ describe("a run", () => {
       "waiting",
       "blocked",
     ]);
-    expect(await retry({ mode: "from", step: "z" })).toMatchObject({ status: 422 });
+    expect(await retry({ mode: "from", step: "z" })).toMatchObject({ status: 404 });
     expect(await retry({ mode: "from" })).toMatchObject({ status: 422 });
     expect(await retry({ mode: "half" })).toMatchObject({ status: 422 });
   });
@@ -121,6 +121,19 @@ describe("a run", () => {
       status: 422,
       body: { code: "INVALID_INPUT" },
     });
+  });
+
+  test("is run again with what was sent, not with what the schema made of it", async ({ call }) => {
+    let { body } = await call("POST", "/strands/charge/run", {
+      input: { amount: 5 },
+      allowUnsatisfiable: true,
+    });
+    for (let again = 0; again < 3; again += 1) {
+      expect((await call("GET", `/runs/${body.runId}`)).body).toMatchObject({
+        input: { amount: 500 },
+      });
+      ({ body } = await call("POST", `/runs/${body.runId}/rerun`, { allowUnsatisfiable: true }));
+    }
   });
 });
 
@@ -144,7 +157,7 @@ describe("a request with an Idempotency-Key", () => {
 
 describe("what makes a secret", () => {
   // A second answer could not hold the first one's secret.
-  test("is made anew each time, whatever the key", async ({ call }) => {
+  test("is made again each time, whatever the key", async ({ call }) => {
     const headers = { "idempotency-key": "k-1" };
     const open = async () => {
       const opened = await call("POST", "/session", undefined, headers);
@@ -160,8 +173,8 @@ describe("what makes a secret", () => {
   });
 });
 
-describe("a strand", () => {
-  test("tells what it is, and whether it is still that", async ({ app, call }) => {
+describe("a workflow", () => {
+  test("has its definition, and an ETag that changes with it", async ({ app, call }) => {
     const { status, body, headers } = await call("GET", "/strands/train");
     expect(status).toBe(200);
     expect(body).toMatchObject({
@@ -183,6 +196,7 @@ describe("a strand", () => {
     expect((await call("GET", "/strands")).body).toMatchObject({
       data: [
         { name: "chain" },
+        { name: "charge" },
         { name: "hello" },
         { name: "pinned" },
         { name: "train", paused: null },

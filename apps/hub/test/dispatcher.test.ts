@@ -1,13 +1,15 @@
-import { createDispatcher } from "@loom/hub";
 import type { Queue } from "@loom/queue";
 import { makePlan } from "@loom/queue/testing";
+import { pino } from "pino";
 import { describe, expect } from "vitest";
-import { claim, collectLog, sayHello, test } from "./fixtures.ts";
+import { createDispatcher } from "../src/control/dispatch.ts";
+import { createMaintenance } from "../src/control/maintenance.ts";
+import { claim, collectLog, dispatchWaiting, sayHello, test } from "./fixtures.ts";
 
 /** A dispatcher with what it logs. */
 function dispatch(queue: Queue) {
   const { lines, log } = collectLog();
-  return { ...createDispatcher({ queue, log }), lines };
+  return { ...dispatchWaiting(queue, log), ...createMaintenance({ queue, log }), lines };
 }
 
 /** `count` steps of one need. */
@@ -29,6 +31,68 @@ async function reasonOf(queue: Queue, runId: string) {
 }
 
 describe("place", () => {
+  test("leaves out a job that cannot be evaluated, says so at the job, and places the others", async ({
+    queue,
+  }) => {
+    await sayHello(queue, "forge");
+    const { runId } = await queue.startRun(makePlan(steps(3, "s")));
+    // A clause that was stored by somebody and that nobody can read.
+    const [bad] = (await queue.getRun(runId)).jobs;
+    const unreadable = {
+      ...queue,
+      listWaiting: async () =>
+        (await queue.listWaiting()).map((job) =>
+          job.id === bad?.id
+            ? {
+                ...job,
+                get requires(): string[] {
+                  throw new Error("unreadable");
+                },
+              }
+            : job,
+        ),
+    };
+    const { place, lines } = dispatch(unreadable);
+    expect(await place()).toEqual(new Set(["forge"]));
+    expect((await statesOf(queue, runId)).map(({ state }) => state)).toEqual([
+      "waiting",
+      "pending",
+      "pending",
+    ]);
+    expect(lines).toContainEqual(
+      expect.objectContaining({ loop: "place", subject: `job ${bad?.id}` }),
+    );
+    expect((await queue.getRun(runId)).jobs[0]).toMatchObject({
+      waitingReason: {
+        code: "not_evaluated",
+        summary: "no node is sought for it, because its needs cannot be evaluated: unreadable",
+      },
+    });
+    expect(await place()).toEqual(new Set());
+    expect(lines.filter(({ msg }) => msg === "job cannot be placed")).toHaveLength(1);
+  });
+
+  test("leaves out a decision that the database refuses, and writes the others", async ({
+    queue,
+    database,
+  }) => {
+    await sayHello(queue, "forge");
+    const { runId } = await queue.startRun(makePlan(steps(3, "s")));
+    await database.sql`
+      alter table public.loom_jobs
+        add constraint refuse_one check (not (step_id = 's-1' and state = 'pending'))`;
+    try {
+      await dispatch(queue).place();
+    } finally {
+      await database.sql`alter table public.loom_jobs drop constraint refuse_one`;
+    }
+    expect((await statesOf(queue, runId)).map(({ state }) => state)).toEqual([
+      "pending",
+      "waiting",
+      "pending",
+    ]);
+  });
+
   test("offers a step only to nodes that have what it requires", async ({ queue }) => {
     await sayHello(queue, "forge", { capabilities: ["has-gpu"], slots: 4 });
     await sayHello(queue, "pi", { slots: 20 });
@@ -47,6 +111,42 @@ describe("place", () => {
     expect(
       states.filter(({ step, state }) => step.startsWith("plain") && state === "waiting"),
     ).toEqual([]);
+  });
+
+  test("opens to full nodes what waits for a slot of theirs, and writes that once", async ({
+    queue,
+  }) => {
+    const forge = await sayHello(queue, "forge", { slots: 1 });
+    const pi = await sayHello(queue, "pi", { slots: 1, capabilities: ["has-camera"] });
+    const { runId } = await queue.startRun(
+      makePlan([...steps(4, "plain"), ...steps(1, "c", ["has-camera"])]),
+    );
+    const { place } = dispatch(queue);
+    expect(await place()).toEqual(new Set(["forge", "pi"]));
+    expect((await queue.listWaiting()).map(({ isOpen }) => isOpen)).toEqual([true, true, true]);
+    expect(await place()).toEqual(new Set());
+
+    const dispatcher = createDispatcher({ queue, log: collectLog().log });
+    const state = { waiting: await queue.listWaiting(), nodes: await queue.listNodes() };
+    expect(await dispatcher.place(state)).toMatchObject({
+      wanted: 0,
+      hasFreeSlots: false,
+      supply: { open: 3, opened: 0 },
+    });
+
+    const [first] = await claim(queue, forge, 1, 1);
+    const [second] = await claim(queue, pi, 1, 1);
+    const settled = (id = 0, fence = 0) =>
+      [{ id, fence, outcome: "succeeded", result: null }] as const;
+    await queue.settle("forge", settled(first?.id, first?.fence));
+    await queue.settle("pi", settled(second?.id, second?.fence));
+    expect(await claim(queue, forge, 2, 9)).toMatchObject([{ step: "plain-2" }]);
+    expect(await claim(queue, pi, 2, 9)).toMatchObject([{ step: "plain-3" }]);
+    expect(await statesOf(queue, runId)).toContainEqual({
+      step: "c-0",
+      state: "waiting",
+      host: null,
+    });
   });
 
   test("counts running steps and offers in flight as taken slots", async ({ queue }) => {
@@ -137,9 +237,10 @@ describe("place", () => {
     expect(await dispatch(queue).place()).toEqual(new Set());
     expect(await reasonOf(queue, runId)).toEqual({
       code: "no_version",
-      summary: "no node has its code: pi has version aaa of workflow deploy, not bbb",
+      summary:
+        "no node has its code: pi has version aaa of workflow deploy, not bbb, and accepts none",
       missing: ["workflow:deploy@bbb"],
-      fix: "bring workflow:deploy@bbb to pi",
+      fix: "let pi accept code, or bring the workflow's file to it",
     });
   });
 
@@ -171,7 +272,7 @@ describe("place", () => {
     const dispatcher = dispatch(queue);
     // The transaction that wrote the row last.
     const writer = async () =>
-      (await database.sql`select xmin::text from public.loom_job_queue`)[0]?.xmin;
+      (await database.sql`select xmin::text from public.loom_jobs`)[0]?.xmin;
     const placeWhenLastSeen = async (secondsAgo: number) => {
       await database.sql`update public.loom_node_sessions
         set heartbeat_at = now() - make_interval(secs => ${secondsAgo}),
@@ -212,52 +313,6 @@ describe("place", () => {
   });
 });
 
-describe("reap", () => {
-  test("gives back what a lost node held, to be placed on another", async ({ queue, database }) => {
-    const forge = await sayHello(queue, "forge");
-    const { runId } = await queue.startRun(makePlan([{ step: "only" }]));
-    const dispatcher = dispatch(queue);
-    await dispatcher.place();
-    expect(await claim(queue, forge, 1)).toHaveLength(1);
-    await dispatcher.reap();
-    expect(await statesOf(queue, runId)).toMatchObject([{ state: "running" }]);
-
-    await database.sql`update public.loom_node_sessions set expires_at = now() - interval '1 second'`;
-    await dispatcher.reap();
-    await sayHello(queue, "anvil");
-    expect(await dispatcher.place()).toEqual(new Set(["anvil"]));
-    expect(dispatcher.lines.map(({ msg }) => msg)).toEqual([
-      "job offered",
-      "reaped",
-      "job offered",
-    ]);
-    expect(dispatcher.lines[1]).toMatchObject({ dead: ["forge"], requeued: 1 });
-  });
-
-  test("takes back an offer that its node does not claim", async ({ queue, database }) => {
-    await sayHello(queue, "forge");
-    const { runId } = await queue.startRun(makePlan([{ step: "only" }]));
-    const dispatcher = dispatch(queue);
-    await dispatcher.place();
-    await database.sql`update public.loom_job_queue set offer_expires_at = now() - interval '1 second'`;
-    await dispatcher.reap();
-    expect(await reasonOf(queue, runId)).toMatchObject({ code: "offer_expired" });
-    expect(dispatcher.lines.at(-1)).toMatchObject({ msg: "reaped", expiredOffers: 1 });
-  });
-
-  test("fails what was not started in time", async ({ queue, database }) => {
-    const [job] = await queue.enqueue([
-      { workflow: "deploy", step: "late", input: null, startWithinMs: 60_000 },
-    ]);
-    await database.sql`update public.loom_job_queue set start_by = now() - interval '1 second'`;
-    await dispatch(queue).reap();
-    expect(await queue.getJob(job?.id ?? 0)).toMatchObject({
-      state: "failed",
-      error: { code: "EXPIRED" },
-    });
-  });
-});
-
 describe("prune", () => {
   test("removes what was finished long ago, however many batches it takes", async ({
     queue,
@@ -270,9 +325,21 @@ describe("prune", () => {
     }));
     const added = await queue.enqueue(jobs);
     await queue.cancel(added.slice(0, 599).map(({ id }) => id));
-    await database.sql`update public.loom_job_queue set finished_at = now() - interval '31 days' where finished_at is not null`;
+    await database.sql`update public.loom_jobs set finished_at = now() - interval '31 days' where finished_at is not null`;
     await dispatch(queue).prune();
     const left = await database.sql`select id from public.loom_job_queue`;
     expect(left).toHaveLength(1);
+  });
+
+  test("keeps what is finished for as many days as are configured", async ({ queue, database }) => {
+    const [job] = await queue.enqueue([{ workflow: "deploy", step: "s", input: null }]);
+    await queue.cancel([Number(job?.id)]);
+    await database.sql`update public.loom_jobs set finished_at = now() - interval '31 days'`;
+    const log = pino({ level: "silent" });
+    const count = async () => (await database.sql`select id from public.loom_job_queue`).length;
+    await createMaintenance({ queue, log, retentionDays: 32 }).prune();
+    expect(await count()).toBe(1);
+    await createMaintenance({ queue, log, retentionDays: 31 }).prune();
+    expect(await count()).toBe(0);
   });
 });

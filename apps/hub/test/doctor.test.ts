@@ -1,12 +1,12 @@
+import type { Diagnosis } from "@loom/client";
 import { createHub } from "@loom/hub";
 import type { Queue } from "@loom/queue";
 import { workflowCapability } from "@loom/scheduler";
 import { createResolver, staticSource } from "@loom/tailscale-resolver";
+import { createInlinePlanner } from "@loom/worker";
 import { pino } from "pino";
 import { describe, expect } from "vitest";
-import { createDispatcher } from "../src/dispatcher.ts";
-import type { Diagnosis } from "../src/views/doctor.ts";
-import { collectLog, sayHello, TOKEN, test, workflows } from "./fixtures.ts";
+import { dispatchWaiting, sayHello, TOKEN, test, workflows } from "./fixtures.ts";
 
 const code = workflows.map(({ name, version }) => workflowCapability(name, version));
 
@@ -17,7 +17,7 @@ const checkOf = (body: unknown, name: string) =>
 const failing = (body: unknown) =>
   (body as Diagnosis).checks.filter(({ status }) => status === "fail").map(({ name }) => name);
 
-const place = (queue: Queue) => createDispatcher({ queue, log: collectLog().log }).place();
+const place = (queue: Queue) => dispatchWaiting(queue).place();
 
 describe("a remote step that stays pending", () => {
   test("is right as long as nothing is wrong", async ({ call, queue }) => {
@@ -27,6 +27,25 @@ describe("a remote step that stays pending", () => {
     expect(body).toMatchObject({ status: "ok" });
     expect(checkOf(body, "schema")).toMatchObject({ status: "ok", findings: [] });
     expect(checkOf(body, "tailnet")).toMatchObject({ status: "skipped" });
+  });
+
+  test("is seen beside a row that cannot be read, which is named", async ({
+    call,
+    queue,
+    database,
+  }) => {
+    await sayHello(queue, "oracle", { capabilities: code });
+    await sayHello(queue, "forge");
+    await database.sql`update public.openclaw_instances set facts = '5' where name = 'forge'`;
+    const { body } = await call("GET", "/doctor");
+    expect(checkOf(body, "faults")?.findings).toContainEqual(
+      expect.objectContaining({
+        status: "warn",
+        subject: "forge",
+        evidence: expect.stringContaining("it cannot be read and is skipped"),
+      }),
+    );
+    expect((await call("GET", "/nodes")).body).toMatchObject({ data: [{ name: "oracle" }] });
   });
 
   test("because its agent is not running", async ({ call, queue, database }) => {
@@ -115,7 +134,8 @@ describe("a remote step that stays pending", () => {
   test("because nobody places", async ({ call, queue, database }) => {
     await sayHello(queue, "oracle", { capabilities: ["has-gpu", ...code] });
     await call("POST", "/strands/train/run");
-    await database.sql`update public.loom_job_queue set run_at = now() - interval '1 minute'`;
+    await database.sql`update public.loom_ready set run_at = now() - interval '1 minute'`;
+    await database.sql`update public.loom_jobs set run_at = now() - interval '1 minute'`;
     expect(failing((await call("GET", "/doctor")).body)).toEqual(["placing"]);
     await place(queue);
     expect(failing((await call("GET", "/doctor")).body)).toEqual([]);
@@ -124,12 +144,12 @@ describe("a remote step that stays pending", () => {
   test("because the database is older than the hub", async ({ call, queue, database }) => {
     await sayHello(queue, "oracle", { capabilities: code });
     await database.sql.begin(async (sql) => {
-      await sql`delete from public.loom_migrations where name like '0004%'`;
+      await sql`delete from public.loom_migrations where name = '0001_initial'`;
     });
     const { body } = await call("GET", "/doctor");
-    await database.sql`insert into public.loom_migrations (name) values ('0004_create_api_tables')`;
+    await database.sql`insert into public.loom_migrations (name) values ('0001_initial')`;
     expect(failing(body)).toEqual(["schema"]);
-    expect(checkOf(body, "schema")?.summary).toContain("0004_create_api_tables");
+    expect(checkOf(body, "schema")?.summary).toContain("0001_initial");
   });
 });
 
@@ -145,10 +165,10 @@ describe("the mesh", () => {
     const app: { request(path: string, init: RequestInit): Response | Promise<Response> } =
       createHub({
         queue,
-        workflows: new Map(),
+        planner: createInlinePlanner([]),
         log: pino({ level: "silent" }),
         token: TOKEN,
-        mesh: {
+        tailnetClient: {
           ...resolver,
           ping: async (ip) => {
             pinged.push(ip);

@@ -1,9 +1,17 @@
 import { createHub } from "@loom/hub";
 import { workflowCapability } from "@loom/scheduler";
+import { createInlinePlanner } from "@loom/worker";
 import { pino } from "pino";
 import { describe, expect } from "vitest";
-import { createDispatcher } from "../src/dispatcher.ts";
-import { claim, collectLog, sayHello, TOKEN, test, workflows } from "./fixtures.ts";
+import {
+  claim,
+  collectLog,
+  dispatchWaiting,
+  sayHello,
+  TOKEN,
+  test,
+  workflows,
+} from "./fixtures.ts";
 
 /** What a node offers that has all the code that the hub has. */
 const code = workflows.map(({ name, version }) => workflowCapability(name, version));
@@ -48,7 +56,9 @@ describe("starting a run", () => {
             step: "fit",
             explanation: {
               code: "no_capable_node",
-              nodes: [{ node: "forge", verdict: "ineligible", failures: [{ clause: "has-gpu" }] }],
+              nodes: [
+                { node: "forge", eligibility: "ineligible", failures: [{ clause: "has-gpu" }] },
+              ],
             },
           },
         ],
@@ -71,7 +81,7 @@ describe("starting a run", () => {
     const app: { request(path: string, init: RequestInit): Response | Promise<Response> } =
       createHub({
         queue,
-        workflows: new Map(workflows.map((workflow) => [workflow.name, workflow])),
+        planner: createInlinePlanner(workflows),
         log: pino({ level: "silent" }),
         token: TOKEN,
         node: "oracle",
@@ -107,7 +117,7 @@ describe("starting a run", () => {
   });
 });
 
-describe("a strand", () => {
+describe("a workflow", () => {
   test("says whether it can run now", async ({ call, queue }) => {
     await sayHello(queue, "forge", { capabilities: code });
     expect((await call("GET", "/strands/train")).body).toMatchObject({
@@ -127,7 +137,7 @@ describe("an explanation", () => {
     await sayHello(queue, "forge", { capabilities: code });
     await call("POST", "/strands/train/run", { allowUnsatisfiable: true });
     const { lines, log } = collectLog();
-    await createDispatcher({ queue, log }).place();
+    await dispatchWaiting(queue, log).place();
     const { body } = await call("GET", "/jobs/1/explain");
     expect(body).toMatchObject({
       state: "waiting",
@@ -180,7 +190,7 @@ describe("an explanation", () => {
   });
 
   test("says that a workflow is paused, and that a job is not due", async ({ call, queue }) => {
-    await sayHello(queue, "forge", { capabilities: ["loom-hub", ...code] });
+    await sayHello(queue, "forge", { capabilities: code, isHub: true });
     const jobs = [{ workflow: "hello", step: "greet", delayMs: 3_600_000 }];
     const { body } = await call("POST", "/jobs", { jobs });
     await call("POST", "/strands/hello/pause");
@@ -223,7 +233,7 @@ describe("an explanation", () => {
     });
     expect(await call("POST", "/explain", { requires: ["has gpu"] })).toMatchObject({
       status: 422,
-      body: { code: "INVALID_REQUEST", errors: [{ path: "requires.0" }] },
+      body: { code: "INVALID_REQUEST", errors: [{ path: "requires[0]" }] },
     });
   });
 });

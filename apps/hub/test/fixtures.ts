@@ -1,22 +1,32 @@
-import { randomUUID } from "node:crypto";
+import { generateKeyPairSync, randomUUID } from "node:crypto";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
 import { fileURLToPath } from "node:url";
-import { createHub } from "@loom/hub";
+import { createUploads, openFolderStore } from "@loom/files";
+import { createDispatcher, createHub } from "@loom/hub";
 import { type ClusterInfo, type ProcessExit, startProcess } from "@loom/local-db";
 import type { ClaimedJob, Queue } from "@loom/queue";
+import { createHttpQueue } from "@loom/queue/http";
 import { databaseTest } from "@loom/queue/testing";
+import { createInlinePlanner, type Log } from "@loom/worker";
 import { defineWorkflow } from "@loom/workflow";
 import { pino } from "pino";
 import { onTestFinished } from "vitest";
 import { z } from "zod";
 
 declare module "vitest" {
-  // What the queue's global set-up provides.
+  // The queue's global set-up provides this.
   export interface ProvidedContext {
     cluster: ClusterInfo;
   }
 }
 
 export const TOKEN = "a-token-for-this-test";
+
+const { privateKey, publicKey } = generateKeyPairSync("ed25519");
+/** The key with which the hub of a test signs commands. */
+export const signingKey = { privateKey, publicKey: String(publicKey.export({ format: "jwk" }).x) };
 
 const hello = defineWorkflow({ name: "hello" }).step(
   "greet",
@@ -44,7 +54,13 @@ const chain = defineWorkflow({ name: "chain" })
 /** One step, which no other node than the hub of most tests may run. */
 const pinned = defineWorkflow({ name: "pinned" }).step("only", { host: "oracle" }, async () => {});
 
-export const workflows = [hello, train, chain, pinned];
+/** Its schema cannot parse its own output again. */
+const charge = defineWorkflow({
+  name: "charge",
+  input: z.object({ amount: z.number().transform((amount) => amount * 100) }),
+}).step("only", { requires: ["loom-hub"] }, async () => {});
+
+export const workflows = [hello, train, chain, pinned, charge];
 
 /** A logger whose lines are kept as objects. */
 export function collectLog() {
@@ -56,28 +72,38 @@ export function collectLog() {
 /** Answers of the hub are JSON objects; tests say what they expect of them. */
 export type Body = Record<string, unknown>;
 
-/** What tests need of a hub; its full type is more than the compiler can take in here. */
+/** The part of a hub that tests need; its full type is more than the compiler can take in here. */
 interface App {
   request(path: string, init?: RequestInit): Response | Promise<Response>;
 }
 
 export const test = databaseTest
-  .extend(
-    "app",
-    ({ queue }): App =>
-      createHub({
-        queue,
-        workflows: new Map(workflows.map((workflow) => [workflow.name, workflow])),
-        log: pino({ level: "silent" }),
-        token: TOKEN,
-        rateLimit: { burst: 1_000_000, perSecond: 1_000_000 },
-      }),
-  )
+  // As the hub's own.
+  .extend("queue", ({ database: { url, serviceKey } }) => createHttpQueue({ url, key: serviceKey }))
+  .extend("app", async ({ queue }, { onCleanup }): Promise<App> => {
+    const folder = mkdtempSync(path.join(tmpdir(), "loom-hub-files-"));
+    const store = await openFolderStore(folder);
+    const log = pino({ level: "silent" });
+    const uploads = createUploads({ store, queue, log });
+    onCleanup(async () => {
+      await uploads.close();
+      rmSync(folder, { recursive: true, force: true });
+    });
+    return createHub({
+      queue,
+      files: { store, uploads },
+      planner: createInlinePlanner(workflows),
+      log,
+      token: TOKEN,
+      signingKey,
+      rateLimit: { burst: 1_000_000, perSecond: 1_000_000 },
+    });
+  })
   .extend(
     "call",
     ({ app }) =>
       async (
-        method: "GET" | "POST" | "DELETE",
+        method: "GET" | "POST" | "PATCH" | "DELETE",
         path: string,
         body?: unknown,
         headers: Record<string, string> = {},
@@ -106,6 +132,18 @@ export const test = databaseTest
     return counts;
   });
 
+/** A dispatcher that reads what waits by itself, and returns the nodes that got an offer. */
+export function dispatchWaiting(queue: Queue, log: Log = pino({ level: "silent" })) {
+  const dispatcher = createDispatcher({ queue, log });
+  return {
+    async place(): Promise<Set<string>> {
+      const waiting = await queue.listWaiting();
+      const nodes = await queue.listNodes();
+      return (await dispatcher.place({ waiting, nodes })).offered;
+    },
+  };
+}
+
 /** Runs whatever is placed on a node to a good end, round by round, until nothing is left. */
 export async function runAll(queue: Queue, session: { node: string; epoch: number }) {
   for (let seq = 1; ; seq += 1) {
@@ -125,10 +163,15 @@ export async function runAll(queue: Queue, session: { node: string; epoch: numbe
 export async function sayHello(
   queue: Queue,
   name: string,
-  { capabilities = [], slots = 10 }: { capabilities?: string[]; slots?: number } = {},
+  {
+    capabilities = [],
+    slots = 10,
+    isHub = false,
+    leaseMs = 45_000,
+  }: { capabilities?: string[]; slots?: number; isHub?: boolean; leaseMs?: number } = {},
 ) {
   const incarnation = randomUUID();
-  const report = { name, incarnation, leaseMs: 45_000, capabilities, slots };
+  const report = { name, incarnation, leaseMs, capabilities, slots, isHub };
   return { node: name, epoch: (await queue.hello(report)).epoch };
 }
 
@@ -144,15 +187,20 @@ export async function claim(
   return answer.jobs;
 }
 
+/** The state folder of the hubs of these tests, which are on one machine. */
+const STATE = mkdtempSync(path.join(tmpdir(), "loom-hub-"));
+process.once("exit", () => rmSync(STATE, { recursive: true, force: true }));
+
 const MAIN = fileURLToPath(import.meta.resolve("@loom/hub/main"));
 
 /** A `loom-hub` of its own, stopped at the end of the test at the latest. */
 export async function startProgram(args: string[], env: Record<string, string> = {}) {
   const waiting = new Map<string, (facts: Body) => void>();
   const output: string[] = [];
+  const { PATH, NODE_COMPILE_CACHE } = process.env;
   const child = await startProcess(process.execPath, ["--conditions=@loom/source", MAIN, ...args], {
     // Nothing of this machine's own settings.
-    env: { PATH: process.env.PATH, ...env },
+    env: { PATH, NODE_COMPILE_CACHE, LOOM_STATE_DIR: STATE, ...env },
     stopSignal: "SIGTERM",
     onLine(line) {
       output.push(line);

@@ -2,29 +2,28 @@ import { once } from "node:events";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { Queue } from "@loom/queue";
-import { type BellAddress, ringDoorbell } from "@loom/worker";
+import { sendWakeUp, type WakeAddress } from "@loom/worker";
 import { describe, expect, onTestFinished } from "vitest";
-import { run, start } from "./bells.ts";
 import { sayHello, TOKEN, test } from "./fixtures.ts";
+import { run, start } from "./wake-servers.ts";
 
-/** Where a node is rung, as soon as it has told. */
-async function bellOf(queue: Queue, name: string): Promise<BellAddress> {
+/** Where a node is woken, as soon as it has reported. */
+async function wakeServerOf(queue: Queue, name: string): Promise<WakeAddress> {
   const read = async () => {
     const node = (await queue.listNodes()).find((known) => known.name === name);
-    return { address: node?.tailnetAddress, port: node?.doorbellPort };
+    return { address: node?.tailnetAddress, port: node?.wakePort };
   };
-  await expect.poll(read, { timeout: 10_000 }).toMatchObject({ port: expect.any(Number) });
-  return (await read()) as BellAddress;
+  await expect.poll(read).toMatchObject({ port: expect.any(Number) });
+  return (await read()) as WakeAddress;
 }
 
-/** The queue, and the next call of one of its methods, when that was answered. */
-function watched<Name extends "lead" | "listDoorbells">(queue: Queue, name: Name) {
+/** The queue, and the next round that a hub makes with it, when that was answered. */
+function watched(queue: Queue) {
   let next = Promise.withResolvers<void>();
-  const method = queue[name] as (...args: unknown[]) => Promise<unknown>;
   const watching: Queue = {
     ...queue,
-    [name]: async (...args: unknown[]) => {
-      const answer = await method(...args);
+    async round(options) {
+      const answer = await queue.round(options);
       next.resolve();
       next = Promise.withResolvers();
       return answer;
@@ -34,94 +33,90 @@ function watched<Name extends "lead" | "listDoorbells">(queue: Queue, name: Name
 }
 
 describe("a hub that does not lead", () => {
-  /** One beside a leader of which there is nothing but the doorbell, at which every ring is counted. */
+  /** One beside a leader of which there is nothing but the wake server, at which every wake-up is counted. */
   async function follow(queue: Queue) {
-    const rings: (string | undefined)[] = [];
+    const wakes: (string | undefined)[] = [];
     let next = Promise.withResolvers<void>();
-    const bell = createServer((request, response) => {
-      rings.push(String(request.headers["loom-ring-back"]));
+    const wakeServer = createServer((request, response) => {
+      wakes.push(String(request.headers["loom-wake-reply-port"]));
       response.writeHead(204).end();
       next.resolve();
       next = Promise.withResolvers();
     }).listen(0, "127.0.0.1");
-    await once(bell, "listening");
-    onTestFinished(() => void bell.close());
-    const { port } = bell.address() as AddressInfo;
+    await once(wakeServer, "listening");
+    onTestFinished(() => void wakeServer.close());
+    const { port } = wakeServer.address() as AddressInfo;
     const session = await sayHello(queue, "forge");
     await queue.reportNode(session, {
       capabilities: [],
       slots: 1,
       tailnetAddress: "127.0.0.1",
-      doorbellPort: port,
+      wakePort: port,
     });
     await queue.lead("forge/1", 45_000);
 
-    const follower = watched(queue, "lead");
-    const asked = follower.next();
-    const { url } = await start(follower.queue);
-    await asked;
-    return { url, rings, rung: () => next.promise, own: await bellOf(queue, "oracle") };
+    // It makes itself known to a leader that has a longer lease than one that knows of others.
+    const introduced = next.promise;
+    const { url } = await start(queue);
+    await introduced;
+    wakes.length = 0;
+    return { url, wakes, woken: () => next.promise, own: await wakeServerOf(queue, "oracle") };
   }
 
-  test("rings the one that leads when something is to be placed", async ({ queue }) => {
-    const { url, own, rung, rings } = await follow(queue);
-    const heard = rung();
+  test("wakes the one that leads when something is to be placed", async ({ queue }) => {
+    const { url, own, woken, wakes } = await follow(queue);
+    const heard = woken();
     await run(url, "hello");
     await heard;
-    expect(rings).toEqual([String(own.port)]);
+    expect(wakes).toEqual([String(own.port)]);
   });
 
-  test("rings it when a step of its own is over: the next may be for anybody", async ({
+  test("wakes it when a step of its own is over: the next may be for anybody", async ({
     queue,
   }) => {
-    const { own, rung, rings } = await follow(queue);
+    const { own, woken, wakes } = await follow(queue);
     const [job] = await queue.enqueue([
       { workflow: "pinned", step: "only", input: {}, host: "oracle" },
     ]);
-    const heard = rung();
-    // As a hub rings: its worker looks, and nothing is passed on.
-    await ringDoorbell(own, { ringBack: 7_421 });
+    const heard = woken();
+    // As a hub wakes: its worker looks, and nothing is passed on.
+    await sendWakeUp(own, { replyPort: 7_421 });
     await heard;
-    expect(rings).toHaveLength(1);
+    expect(wakes).toHaveLength(1);
     expect(await queue.getJob(job?.id ?? 0)).toMatchObject({ state: "succeeded", ranOn: "oracle" });
   });
 
-  test("passes on what an agent rings, and not what a hub rings: that would go to and fro", async ({
+  test("passes on what an agent wakes, and not what a hub wakes: that would go to and fro", async ({
     queue,
   }) => {
-    const { url, own, rung, rings } = await follow(queue);
-    await ringDoorbell(own, { ringBack: 7_421 });
-    // Rings every doorbell once, as a hub, and takes many times as long as passing a ring on.
+    const { url, own, woken, wakes } = await follow(queue);
+    await sendWakeUp(own, { replyPort: 7_421 });
+    // Wakes every wake server once, as a hub, and takes many times as long as passing a wake-up on.
     await fetch(`${url}/api/loom/doctor`, { headers: { authorization: `Bearer ${TOKEN}` } });
-    expect(rings).toHaveLength(1);
-    const heard = rung();
-    await ringDoorbell(own);
+    expect(wakes).toHaveLength(1);
+    const heard = woken();
+    await sendWakeUp(own);
     await heard;
-    expect(rings).toHaveLength(2);
+    expect(wakes).toHaveLength(2);
   });
 
-  // The leader asks for doorbells only in a round that was rung, so that it does so shows what woke it.
   test("has its run placed at once, by the one that leads", async ({ queue, database }) => {
-    const leading = watched(queue, "listDoorbells");
+    const leading = watched(queue);
     const first = leading.next();
     await start(leading.queue);
     await first;
-    await bellOf(queue, "oracle");
-    const follower = watched(queue, "lead");
+    await wakeServerOf(queue, "oracle");
+    const follower = watched(queue);
     const asked = follower.next();
     const { url } = await start(follower.queue, "pi");
     await asked;
-    const woken = leading.next();
     const { runId } = (await (await run(url, "hello")).json()) as { runId: string };
-    await woken;
-    await expect
-      .poll(async () => (await queue.getRun(runId)).status, { timeout: 10_000 })
-      .toBe("succeeded");
+    await expect.poll(async () => (await queue.getRun(runId)).status).toBe("succeeded");
     const [took] = await database.sql<{ ms: number }[]>`
       select (extract(epoch from max(at) filter (where type = 'job.claimed')
                                  - min(at) filter (where type = 'run.started')) * 1000)::int as ms
         from public.loom_events where run_id = ${runId}`;
-    // Of the leader's floor of 1000 ms; some 30 on an idle machine.
+    // Without a wake-up, the leader's next round comes after 1000 ms; on an idle machine it takes about 30.
     expect(took?.ms).toBeLessThan(500);
   });
 });

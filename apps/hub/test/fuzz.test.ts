@@ -5,8 +5,13 @@ import { sayHello, TOKEN, test } from "./fixtures.ts";
 import { type DescribedOperation, type Document, operationsOf, readAnswer } from "./openapi.ts";
 
 const REQUESTS = 20_000;
-/** At once; after each batch the rows are counted. */
+/** After each batch the rows are counted. */
 const BATCH = 250;
+/**
+ * Requests that are open at once. The connections to the database are few: a request that waits for one for too long gets the answer
+ * that the database is away, whatever was asked and by whom, which is right and not what is tested here.
+ */
+const AT_ONCE = 20;
 
 const NOBODY = "00000000-0000-0000-0000-000000000000";
 const SEGMENTS = [
@@ -94,7 +99,7 @@ const AUTHORIZATIONS = [
   "",
   `Bearer loom_${"A".repeat(43)}`,
 ];
-const ODD_HEADERS: Record<string, string>[] = [
+const INVALID_HEADERS: Record<string, string>[] = [
   { "idempotency-key": "k" },
   { "idempotency-key": "two words" },
   { "idempotency-key": "x".repeat(400) },
@@ -114,7 +119,7 @@ const ODD_HEADERS: Record<string, string>[] = [
   { range: "bytes=0-1" },
 ];
 const METHODS = ["GET", "PUT", "PATCH", "POST", "DELETE", "HEAD", "OPTIONS", "FOO"];
-/** What fits one operation or another, and what fits none. */
+/** Values that fit some operations, and values that fit none. */
 const BODIES = [
   "{}",
   '{"input":{}}',
@@ -176,6 +181,14 @@ interface Asked {
   body: string | undefined;
 }
 
+/** Resolving the dots makes this a question, which writes nothing. Few seeds have such a path. */
+const THROUGH_DOTS: Asked = {
+  method: "POST",
+  path: "/api/loom/jobs/../explain",
+  headers: { authorization: `Bearer ${TOKEN}`, "content-type": "application/json" },
+  body: '{"requires":["has-gpu"]}',
+};
+
 /** A good request of one operation or another, of which some parts are often replaced. */
 function requests(
   operations: DescribedOperation[],
@@ -202,15 +215,19 @@ function requests(
         query: fc.constantFrom(...QUERIES),
         type: orWorse("application/json", fc.constantFrom(...TYPES)),
         authorization: orWorse(`Bearer ${TOKEN}`, fc.constantFrom(...AUTHORIZATIONS)),
-        odd: orWorse<Record<string, string>>({}, fc.constantFrom(...ODD_HEADERS)),
+        badHeaders: orWorse<Record<string, string>>({}, fc.constantFrom(...INVALID_HEADERS)),
         body: fc.option(rarelyLarge, { nil: undefined, freq: 3 }),
       })
-      .map(({ method, at, elsewhere, query, type, authorization, odd, body: sent }) => ({
+      .map(({ method, at, elsewhere, query, type, authorization, badHeaders, body: sent }) => ({
         method,
         path: elsewhere
           ? `/api/loom/${elsewhere.join("/")}`
           : operation.path.replace(/\{\w+\}/, at) + (method === "GET" ? query : ""),
-        headers: { authorization, ...(sent !== undefined && { "content-type": type }), ...odd },
+        headers: {
+          authorization,
+          ...(sent !== undefined && { "content-type": type }),
+          ...badHeaders,
+        },
         body: method === "GET" || method === "HEAD" ? undefined : sent,
       })),
   );
@@ -223,7 +240,7 @@ test(`${REQUESTS} requests, most of them nonsense, cause no fault, and write onl
   console.log(`fuzz: LOOM_FUZZ_SEED=${seed}`);
   const document = (await (await app.request("/openapi.json")).json()) as Document;
   // Something to find: runs, jobs and a node.
-  await sayHello(queue, "forge", { capabilities: ["has-gpu", "loom-hub"] });
+  await sayHello(queue, "forge", { capabilities: ["has-gpu"], isHub: true });
   await call("POST", "/strands/train/run");
   const { body: run } = await call("POST", "/strands/hello/run");
   await call("POST", "/jobs", { jobs: [{ workflow: "hello", step: "greet" }] });
@@ -244,7 +261,8 @@ test(`${REQUESTS} requests, most of them nonsense, cause no fault, and write onl
       select (select count(*)::int from public.loom_events where type = 'request.done') as deeds,
              (select count(*)::int from public.loom_runs) as runs,
              (select count(*)::int from public.loom_job_queue where run_id is null) as loose,
-             (select count(*)::int from public.loom_tokens) as tokens`;
+             (select count(*)::int from public.loom_tokens)
+               + (select count(*)::int from public.loom_join_tokens) as tokens`;
     return row ?? { deeds: 0, runs: 0, loose: 0, tokens: 0 };
   };
 
@@ -260,7 +278,7 @@ test(`${REQUESTS} requests, most of them nonsense, cause no fault, and write onl
     const answer = await readAnswer(raw);
     statuses.set(answer.status, (statuses.get(answer.status) ?? 0) + 1);
     if (answer.status >= 400) {
-      expect(answer.status, what).toBeLessThan(500);
+      expect(answer.status, `${what} ${answer.text}`).toBeLessThan(500);
       expect(answer.type, what).toBe("application/problem+json");
       if (method !== "HEAD") {
         const problem: unknown = JSON.parse(answer.text);
@@ -274,8 +292,8 @@ test(`${REQUESTS} requests, most of them nonsense, cause no fault, and write onl
     const isDeed =
       ["POST", "DELETE"].includes(method) &&
       raw.headers.get("idempotency-replayed") === null &&
-      // A question that needs a body.
-      !/^\/api\/loom\/explain\b/.test(path) &&
+      // A question that needs a body. Dots in a path are resolved before the hub sees it.
+      !/^\/api\/loom\/explain\b/.test(new URL(path, "http://localhost").pathname) &&
       // There was no session to close.
       !(method === "DELETE" && answer.status === 204);
     const said = isDeed && answer.text !== "" ? JSON.parse(answer.text) : {};
@@ -292,10 +310,16 @@ test(`${REQUESTS} requests, most of them nonsense, cause no fault, and write onl
     };
   }
 
-  const sample = fc.sample(requests(operationsOf(document), there), { seed, numRuns: REQUESTS });
+  const arbitrary = requests(operationsOf(document), there);
+  const sample = [THROUGH_DOTS, ...fc.sample(arbitrary, { seed, numRuns: REQUESTS - 1 })];
   for (let begin = 0; begin < REQUESTS; begin += BATCH) {
     const before = await countRows();
-    const written = await Promise.all(sample.slice(begin, begin + BATCH).map(ask));
+    const written: Awaited<ReturnType<typeof ask>>[] = [];
+    const left = sample.slice(begin, begin + BATCH).values();
+    const askOn = async () => {
+      for (const asked of left) written.push(await ask(asked));
+    };
+    await Promise.all(Array.from({ length: AT_ONCE }, askOn));
     const after = await countRows();
     const sum = (key: keyof typeof before) =>
       before[key] + written.reduce((all, one) => all + one[key], 0);

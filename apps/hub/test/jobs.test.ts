@@ -83,4 +83,31 @@ describe("a job", () => {
     expect((await call("GET", "/jobs/404/logs")).status).toBe(404);
     expect((await call("GET", "/jobs/1/logs?offset=-1")).status).toBe(422);
   });
+
+  test("has its last lines", async ({ call, queue }) => {
+    await call("POST", "/jobs", { jobs: [{ workflow: "hello", step: "greet", host: "forge" }] });
+    const session = await sayHello(queue, "forge");
+    const [job] = await claim(queue, session, 1);
+    const append = (...chunks: { start: number; chunk: string }[]) =>
+      queue.appendLog({ node: "forge", id: 1, fence: job?.fence ?? 0 }, chunks);
+    const read = async (query: string) => (await call("GET", `/jobs/1/logs${query}`)).body;
+    expect(await read("?tail=3")).toEqual({ fence: 1, offset: 0, text: "", next: 0 });
+
+    await append({ start: 0, chunk: "\né one\n" }, { start: 8, chunk: "two\nth" });
+    await append({ start: 14, chunk: "ree\n" });
+    const all = { fence: 1, offset: 0, text: "\né one\ntwo\nthree\n", next: 18 };
+    expect(await read("?tail=0")).toEqual({ ...all, offset: 18, text: "" });
+    expect(await read("?tail=1")).toEqual({ ...all, offset: 12, text: "three\n" });
+    expect(await read("?tail=2")).toEqual({ ...all, offset: 8, text: "two\nthree\n" });
+    expect(await read("?tail=3")).toEqual({ ...all, offset: 1, text: "é one\ntwo\nthree\n" });
+    for (const lines of [4, 5, 100_000]) expect(await read(`?tail=${lines}`)).toEqual(all);
+
+    // A line that has not ended is one, too.
+    await append({ start: 18, chunk: "fo" });
+    expect(await read("?tail=2")).toMatchObject({ offset: 12, text: "three\nfo", next: 20 });
+    expect(await read("?tail=1&fence=7")).toMatchObject({ fence: 7, text: "" });
+    for (const query of ["tail=-1", "tail=100001", "tail=x", "tail=1&offset=1"]) {
+      expect((await call("GET", `/jobs/1/logs?${query}`)).status).toBe(422);
+    }
+  });
 });

@@ -58,5 +58,7 @@ export async function startKillProxy(
 /** The function that a request calls; for one that is written down with who asked, that one. */
 function calledIn(url: string, body: string): string {
   const name = url.slice(url.lastIndexOf("/") + 1);
-  return name === "loom_act" ? (JSON.parse(body) as { p_function: string }).p_function : name;
+  return name === "loom_with_audit"
+    ? (JSON.parse(body) as { p_function: string }).p_function
+    : name;
 }

@@ -1,8 +1,14 @@
+import { spawnSync } from "node:child_process";
 import { once } from "node:events";
+import { mkdtempSync, rmSync } from "node:fs";
 import { createServer } from "node:http";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { fileURLToPath } from "node:url";
 import { openDatabase } from "@loom/local-db";
 import { migrationScript } from "@loom/queue";
-import { describe, expect, inject, onTestFinished } from "vitest";
+import { requireWorkerCluster } from "@loom/queue/testing";
+import { describe, expect, onTestFinished } from "vitest";
 import { runProgram, startProgram, TOKEN, test } from "./fixtures.ts";
 
 /** The settings of a hub that can start: on loopback, on any free port. */
@@ -20,7 +26,7 @@ describe("loom-hub", () => {
   test("explains its usage", async () => {
     const exit = await runProgram(["--help"]);
     expect(exit.code).toBe(0);
-    expect(exit.log).toContain("usage: loom-hub [start | migrate | sql]");
+    expect(exit.log).toContain("usage: loom-hub [command]");
   });
 
   test.for([[["serve"]], [["start", "now"]], [["--port"]]])(
@@ -32,8 +38,13 @@ describe("loom-hub", () => {
     },
   );
 
-  test("tells every problem of its environment, with exit code 78", async () => {
-    const exit = await runProgram([], { LOOM_BIND: "0.0.0.0", LOOM_TOKEN: "changeme", PORT: "x" });
+  test("lists every problem of its environment, with exit code 78", async () => {
+    const exit = await runProgram([], {
+      SUPABASE_URL: "abc",
+      LOOM_BIND: "0.0.0.0",
+      LOOM_TOKEN: "changeme",
+      PORT: "x",
+    });
     expect(exit.code).toBe(78);
     for (const name of ["SUPABASE_URL", "SUPABASE_SECRET_KEY", "LOOM_TOKEN", "PORT"]) {
       expect(exit.log).toContain(`  ${name}: `);
@@ -124,16 +135,40 @@ describe("loom-hub", () => {
 });
 
 describe("loom-hub sql", () => {
+  test("ends without a word when its reader has enough", () => {
+    const main = fileURLToPath(import.meta.resolve("@loom/hub/main"));
+    const program = `"${process.execPath}" --conditions=@loom/source "${main}"`;
+    const { stdout, stderr } = spawnSync("/bin/sh", ["-c", `${program} sql | head -n 1`], {
+      encoding: "utf8",
+    });
+    expect({ stdout, stderr }).toEqual({ stdout: "begin;\n", stderr: "" });
+  });
+
   test("prints the migrations", async () => {
     const hub = await startProgram(["sql"]);
     expect((await hub.child.exited).code).toBe(0);
     expect(hub.output.join("\n").trim()).toBe((await migrationScript()).trim());
   });
+
+  test("creates a folder for own workflows once, and says how to go on", async () => {
+    const folder = path.join(mkdtempSync(path.join(tmpdir(), "loom-hub-")), "own");
+    onTestFinished(() => rmSync(path.dirname(folder), { recursive: true }));
+    expect(await runProgram(["init", folder], {})).toMatchObject({
+      code: 0,
+      log: expect.stringContaining(`LOOM_WORKFLOWS_DIR=${folder} npm start`),
+    });
+    const again = await runProgram(["init", folder], {});
+    expect(again).toMatchObject({
+      code: 1,
+      log: expect.stringContaining(`${folder} is not empty`),
+    });
+    expect(again.log).not.toMatch(STACK);
+  });
 });
 
 describe("loom-hub migrate", () => {
   test("makes an empty project usable, which start says when it is not", async () => {
-    await using database = await openDatabase(inject("cluster"));
+    await using database = await openDatabase(requireWorkerCluster());
     await database.sql.unsafe("drop schema public cascade; create schema public");
     await database.sql`grant usage on schema public to service_role`;
     await database.restartPostgrest();

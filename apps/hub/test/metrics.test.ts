@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { createHub } from "@loom/hub";
 import type { Queue } from "@loom/queue";
 import { makeJob, makePlan } from "@loom/queue/testing";
+import { createInlinePlanner } from "@loom/worker";
 import { pino } from "pino";
 import { describe, expect, onTestFinished, vi } from "vitest";
 import { claim, sayHello, TOKEN, test, workflows } from "./fixtures.ts";
@@ -15,7 +16,7 @@ function openHub(queue: Queue) {
   onTestFinished(() => stop.abort());
   const app = createHub({
     queue,
-    workflows: new Map(workflows.map((workflow) => [workflow.name, workflow])),
+    planner: createInlinePlanner(workflows),
     log: pino({ level: "silent" }),
     token: TOKEN,
     stopping: stop.signal,
@@ -54,7 +55,7 @@ describe("GET /metrics", () => {
     expect(await scrape({ authorization: `Bearer ${token}` })).toMatchObject({ status: 403 });
   });
 
-  test("tells what waits by what it requires, and how nodes are", async ({ queue }) => {
+  test("reports waiting jobs by requirement, and the state of nodes", async ({ queue }) => {
     const { scrape } = openHub(queue);
     await queue.enqueue([makeJob({ requires: ["has-gpu", "docker"] }), makeJob({ host: "tower" })]);
     await sayHello(queue, "tower", { slots: 3 });
@@ -128,7 +129,7 @@ describe("GET /metrics", () => {
     await scraped('loom_http_request_seconds_count{method="other",route="none",status="405"} 1');
   });
 
-  test("tells that the database is frozen before whoever scrapes gives up", async ({ queue }) => {
+  test("reports a frozen database before the scrape times out", async ({ queue }) => {
     vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
     onTestFinished(() => void vi.useRealTimers());
     const asked = Promise.withResolvers<void>();
@@ -143,7 +144,7 @@ describe("GET /metrics", () => {
     expect((await scraped).text).toContain("loom_database_up 0\n");
   });
 
-  test("still tells of the hub while the database is away", async ({ queue }) => {
+  test("still reports the hub while the database is away", async ({ queue }) => {
     const away = () => Promise.reject(new Error("away"));
     const { scrape } = openHub({ ...queue, queueDepth: away, listNodes: away });
     const { status, text } = await scrape();
@@ -154,17 +155,17 @@ describe("GET /metrics", () => {
 });
 
 describe("what is written about metrics", () => {
-  test("names every metric on its page, and none that is not there", async ({ queue }) => {
+  test("documents every metric, and no other", async ({ queue }) => {
     const { text } = await openHub(queue).scrape();
-    const told = [...text.matchAll(/^# TYPE (\S+)/gm)].map(([, name]) => name).sort();
+    const exposed = [...text.matchAll(/^# TYPE (\S+)/gm)].map(([, name]) => name).sort();
     const page = readFileSync(PAGE, "utf8");
     const named = [...page.matchAll(/^\| `(\w+)/gm)].map(([, name]) => name).sort();
-    expect(named).toEqual(told);
+    expect(named).toEqual(exposed);
   });
 
   test("asks in the dashboard for metrics that are there", async ({ queue }) => {
     const { text } = await openHub(queue).scrape();
-    const told = new Set(
+    const exposed = new Set(
       [...text.matchAll(/^# TYPE (\S+) (\S+)/gm)].flatMap(([, name, type]) =>
         type === "histogram" ? ["_bucket", "_sum", "_count"].map((part) => name + part) : [name],
       ),
@@ -175,6 +176,6 @@ describe("what is written about metrics", () => {
     );
     const names = asked.flatMap((expr) => expr.match(/\b(?:loom|process)_\w+/g) ?? []);
     expect(names.length).toBeGreaterThan(10);
-    expect(names.filter((name) => !told.has(name))).toEqual([]);
+    expect(names.filter((name) => !exposed.has(name))).toEqual([]);
   });
 });

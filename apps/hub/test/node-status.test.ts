@@ -20,7 +20,7 @@ describe("POST /nodes/{name}/{pause,drain,resume}", () => {
 
   test.for([
     { path: "/nodes/nobody/pause", body: {}, status: 404, code: "NODE_NOT_FOUND" },
-    { path: "/nodes/No%20Name/pause", body: {}, status: 422, code: "INVALID_ARGUMENT" },
+    { path: "/nodes/No%20Name/pause", body: {}, status: 404, code: "NODE_NOT_FOUND" },
     { path: "/nodes/forge/stop", body: {}, status: 422, code: "INVALID_REQUEST" },
     { path: "/nodes/forge/pause", body: { forMs: -1 }, status: 422, code: "INVALID_REQUEST" },
     { path: "/nodes/forge/resume", body: { note: "a" }, status: 422, code: "INVALID_ARGUMENT" },

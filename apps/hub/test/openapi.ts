@@ -46,7 +46,7 @@ export function createChecker(document: Document) {
   ajv.addSchema(closed({ components: document.components }) as object, "api");
   const known = new Map<object, ValidateFunction>();
 
-  /** What is wrong with an answer, in words; undefined when nothing is. */
+  /** Describes the fault of an answer; undefined when there is none. */
   return (operation: DescribedOperation, { status, type, text }: Answer): string | undefined => {
     const described = operation.responses[status];
     if (!described) return `status ${status} is not described: ${text}`;

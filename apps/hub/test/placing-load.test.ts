@@ -1,8 +1,6 @@
-import { createDispatcher } from "@loom/hub";
 import { makePlan } from "@loom/queue/testing";
-import { pino } from "pino";
 import { describe, expect } from "vitest";
-import { claim, sayHello, test } from "./fixtures.ts";
+import { claim, dispatchWaiting, sayHello, test } from "./fixtures.ts";
 
 const NODES = 100;
 const WAITING = 10_000;
@@ -23,7 +21,7 @@ describe("10,000 waiting steps over 100 nodes", () => {
       plan: makePlan([{ step: "only", priority: 10 }], { workflow: "bulk" }),
     },
   ])("leave the next free slot to $title", { timeout: 60_000 }, async ({ plan }, { queue }) => {
-    const dispatcher = createDispatcher({ queue, log: pino({ level: "silent" }) });
+    const dispatcher = dispatchWaiting(queue);
     const [node] = await Promise.all(
       Array.from({ length: NODES }, (_, index) => sayHello(queue, `node-${index}`, { slots: 1 })),
     );

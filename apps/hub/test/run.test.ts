@@ -1,7 +1,5 @@
-import { createDispatcher } from "@loom/hub";
-import { pino } from "pino";
 import { describe, expect } from "vitest";
-import { claim, sayHello, TOKEN, test } from "./fixtures.ts";
+import { claim, dispatchWaiting, sayHello, TOKEN, test } from "./fixtures.ts";
 
 describe("a run", () => {
   test("is stored with a row for every step, which its page shows", async ({ call, countRows }) => {
@@ -33,7 +31,7 @@ describe("a run", () => {
   });
 
   test("is followed to its end, with who ran what and for how long", async ({ call, queue }) => {
-    const dispatcher = createDispatcher({ queue, log: pino({ level: "silent" }) });
+    const dispatcher = dispatchWaiting(queue);
     const { body } = await call("POST", "/strands/train/run", {});
     const { version } = await queue.getRun(String(body.runId));
     const capabilities = ["has-gpu", `workflow:train@${version}`];

@@ -1,7 +1,14 @@
-import { createTimetable } from "@loom/hub";
+import { createScheduleLoop } from "@loom/hub";
 import type { Queue } from "@loom/queue";
 import { makePlan } from "@loom/queue/testing";
-import { type AnyWorkflow, type CronOptions, cron, defineWorkflow } from "@loom/workflow";
+import { createInlinePlanner } from "@loom/worker";
+import {
+  type AnyWorkflow,
+  type CronOptions,
+  cron,
+  defineWorkflow,
+  type RunPlan,
+} from "@loom/workflow";
 import { describe, expect } from "vitest";
 import { collectLog, runAll, sayHello, test } from "./fixtures.ts";
 
@@ -13,14 +20,14 @@ const hourly = (options: CronOptions = {}) =>
     .step("first", {}, async () => {})
     .step("second", { after: ["first"] }, async () => {});
 
-/** A hub that leads, with the timetable of one workflow. */
-async function lead(queue: Queue, workflow: AnyWorkflow = hourly()) {
+/** A hub that leads, with the schedule loop of one workflow. */
+async function lead(queue: Queue, ...workflows: AnyWorkflow[]) {
   const { epoch } = await queue.lead("one", 45_000);
   const { lines, log } = collectLog();
   let started = 0;
-  const timetable = createTimetable({
+  const scheduleLoop = createScheduleLoop({
     queue,
-    workflows: new Map([[workflow.name, workflow]]),
+    planner: createInlinePlanner(workflows.length > 0 ? workflows : [hourly()]),
     log,
     onStarted: () => {
       started += 1;
@@ -29,16 +36,16 @@ async function lead(queue: Queue, workflow: AnyWorkflow = hourly()) {
   /** Rounds until nothing is left to do. */
   const settle = async () => {
     for (let count = 0; count < 20; count += 1) {
-      if ((await timetable.round(epoch)) > 0) return;
+      if ((await scheduleLoop.round(epoch)) > 0) return;
     }
     throw new Error("there is always more to do");
   };
-  return { epoch, timetable, settle, lines, started: () => started };
+  return { epoch, scheduleLoop, settle, lines, started: () => started };
 }
 
 const slots = async (queue: Queue) =>
-  (await queue.listSlots("hourly"))?.slots.map(({ outcome, code, queued }) =>
-    [outcome, ...(code ? [code] : []), ...(queued ? ["queued"] : [])].join(" "),
+  (await queue.listSlots("hourly"))?.slots.map(({ decision, code, queued }) =>
+    [decision, ...(code ? [code] : []), ...(queued ? ["queued"] : [])].join(" "),
   );
 const runs = async (queue: Queue) => (await queue.listRuns()).runs;
 
@@ -50,7 +57,7 @@ const inPast = test.extend("wait", ({ database }) => async (hours: number) => {
   return row?.until;
 });
 
-describe("a timetable", () => {
+describe("a schedule loop", () => {
   inPast(
     "takes over the schedules of its workflows, and fires none in the past",
     async ({ queue }) => {
@@ -64,18 +71,18 @@ describe("a timetable", () => {
   );
 
   inPast(
-    "says when to look again: when the next slot is due, or before",
+    "returns when to decide again: when the next slot is due, or earlier",
     async ({ queue, database }) => {
       const often = defineWorkflow({ name: "often", schedule: cron("* * * * * *") }).step(
         "only",
         {},
         async () => {},
       );
-      const { timetable, epoch, settle } = await lead(queue, often);
+      const { scheduleLoop, epoch, settle } = await lead(queue, often);
       await settle();
       const [row] = await database.sql<{ left: number }[]>`
       select (1000 - extract(milliseconds from clock_timestamp())::int % 1000)::int as left`;
-      const inMs = await timetable.round(epoch);
+      const inMs = await scheduleLoop.round(epoch);
       expect(inMs).toBeLessThanOrEqual(Math.max(row?.left ?? 0, 1_000));
     },
   );
@@ -88,9 +95,9 @@ describe("a timetable", () => {
       // A hub that has just started.
       const { settle, started } = await lead(queue);
       await settle();
-      const outcomes = await slots(queue);
+      const decisions = await slots(queue);
       // On the hour the newest is in time.
-      expect(["late,merged,merged", "fired,merged,merged"]).toContain(outcomes?.join());
+      expect(["late,merged,merged", "fired,merged,merged"]).toContain(decisions?.join());
       expect(await runs(queue)).toMatchObject([
         { workflow: "hourly", trigger: "schedule", steps: { waiting: 1, blocked: 1 } },
       ]);
@@ -170,13 +177,13 @@ describe("a timetable", () => {
       await settle();
       expect((await queue.listSlots("hourly"))?.slots).toMatchObject([
         {
-          outcome: "skipped",
+          decision: "skipped",
           code: "plan_failed",
           reason: expect.stringContaining("no such rack"),
         },
       ]);
       expect(lines).toContainEqual(
-        expect.objectContaining({ msg: "no run of the schedule can be planned" }),
+        expect.objectContaining({ loop: "schedule", subject: "hourly" }),
       );
     },
   );
@@ -192,8 +199,8 @@ describe("a timetable", () => {
     expect(row?.count).toBe(hours);
   });
 
-  // Interleavings: both read the same state and decide the same. Whoever locks the schedule first
-  // writes; the other is told that it has changed, reads anew, and finds nothing due.
+  // Interleavings: both read the same state and decide the same. The hub that locks the schedule first
+  // writes; the other finds that it has changed, reads anew, and finds nothing due.
   inPast("of two that both believe to lead fires each slot once", async ({ queue, wait }) => {
     const workflow = hourly({ overlap: "allow", missed: { all: 20 } });
     const one = await lead(queue, workflow);
@@ -205,13 +212,43 @@ describe("a timetable", () => {
     expect(await runs(queue)).toHaveLength(20);
   });
 
+  inPast("fires the others while the code of one does not answer", async ({ queue, wait }) => {
+    const slow = defineWorkflow({ name: "a-slow", schedule: cron("@hourly") }).step(
+      "only",
+      {},
+      async () => {},
+    );
+    const inline = createInlinePlanner([slow, hourly()]);
+    const released = Promise.withResolvers<void>();
+    const { epoch } = await queue.lead("one", 45_000);
+    const scheduleLoop = createScheduleLoop({
+      queue,
+      planner: {
+        ...inline,
+        async plan(name, options) {
+          if (name === "a-slow") await released.promise;
+          return inline.plan(name, options);
+        },
+      },
+      log: collectLog().log,
+    });
+    await scheduleLoop.round(epoch);
+    await wait(1);
+    const round = scheduleLoop.round(epoch);
+    await expect.poll(() => slots(queue)).toHaveLength(1);
+    expect((await queue.listSlots("a-slow"))?.slots).toEqual([]);
+    released.resolve();
+    await round;
+    expect((await queue.listSlots("a-slow"))?.slots).toHaveLength(1);
+  });
+
   inPast("of a hub that leads no more fires nothing", async ({ queue, database, wait }) => {
-    const { timetable, epoch, settle } = await lead(queue);
+    const { scheduleLoop, epoch, settle } = await lead(queue);
     await settle();
     await wait(1);
     await database.sql`update public.loom_leaders set expires_at = now() where duty = 'loops'`;
     await queue.lead("other", 45_000);
-    expect(await timetable.round(epoch)).toBeGreaterThan(0);
+    expect(await scheduleLoop.round(epoch)).toBeGreaterThan(0);
     expect(await slots(queue)).toEqual([]);
   });
 });
@@ -224,7 +261,7 @@ describe("the API of schedules", () => {
     return epoch;
   });
 
-  seeded("tells what it is and when it is due next", async ({ call, epoch }) => {
+  seeded("reports its definition and its next time", async ({ call, epoch }) => {
     expect(epoch).toBe(1);
     const { status, body } = await call("GET", "/schedules/nightly");
     expect(status).toBe(200);
@@ -282,7 +319,7 @@ describe("the API of schedules", () => {
     const decided = [2, 3, 4].map((day) => ({
       id: `nightly@${day}`,
       at: at(day),
-      outcome: "skipped" as const,
+      decision: "skipped" as const,
       code: "paused",
       reason,
     }));
@@ -306,4 +343,110 @@ describe("the API of schedules", () => {
     const other = await call("GET", `/schedules/other/slots?cursor=${first.body.next}`);
     expect(other).toMatchObject({ status: 422, body: { code: "INVALID_CURSOR" } });
   });
+});
+
+describe("a bad schedule", () => {
+  // Definition and plan refuse it too; this one is what only the database would find out.
+  const unstorable = (queue: Queue): Queue => ({
+    ...queue,
+    decideSlots: (decision, epoch) =>
+      queue.decideSlots(
+        { ...decision, plan: decision.plan && withManyClauses(decision.plan) },
+        epoch,
+      ),
+    startQueuedSlot: (id, plan, epoch) =>
+      queue.startQueuedSlot(id, "failure" in plan ? plan : withManyClauses(plan), epoch),
+  });
+  const withManyClauses = (plan: RunPlan): RunPlan => ({
+    ...plan,
+    jobs: plan.jobs.map((job) =>
+      plan.workflow === "bad" || plan.jobs.length === 1
+        ? { ...job, requires: Array.from({ length: 65 }, (_, index) => `tag-${index}`) }
+        : job,
+    ),
+  });
+  const bad = (name: string, options: object) =>
+    defineWorkflow({ name, schedule: cron("@hourly", { overlap: "queue-one" }) }).step(
+      "only",
+      options,
+      async () => {},
+    );
+  const badOnes = [
+    { title: "requires 65 clauses", options: {} },
+    {
+      title: "names a key with a NUL",
+      options: { concurrency: () => ({ key: "a\0b", limit: 1 }) },
+    },
+    {
+      title: "has a function that throws",
+      options: {
+        host: () => {
+          throw new Error("no\0host");
+        },
+      },
+    },
+  ];
+
+  inPast.for(badOnes)(
+    "that $title is skipped, and others fire",
+    async ({ options }, { queue, wait }) => {
+      const { settle } = await lead(unstorable(queue), bad("bad", options), hourly());
+      await settle();
+      await wait(1);
+      await settle();
+      const of = async (id: string) => (await queue.listSlots(id))?.slots.at(-1);
+      expect(await of("bad")).toMatchObject({ decision: "skipped", code: "plan_failed" });
+      expect(await of("hourly")).toMatchObject({ decision: expect.stringMatching(/fired|late/) });
+      expect(await runs(queue)).toMatchObject([{ workflow: "hourly" }]);
+    },
+  );
+
+  inPast(
+    "whose run cannot be stored does not wait in the queue for ever",
+    async ({ queue, database, wait }) => {
+      const { settle } = await lead(unstorable(queue), bad("hourly", {}));
+      await settle();
+      await wait(1);
+      const [row] = await database.sql<{ at: Date }[]>`select date_trunc('hour', now()) as at`;
+      await database.sql`
+      insert into public.loom_schedule_slots (id, schedule_id, slot_at, decision, queued)
+      values ('hourly@queued', 'hourly', ${row?.at ?? null}::timestamptz - interval '1 day', 'fired', true)`;
+      await settle();
+      expect((await queue.listSlots("hourly"))?.slots.at(-1)).toMatchObject({
+        id: "hourly@queued",
+        decision: "skipped",
+        code: "plan_failed",
+        queued: false,
+      });
+    },
+  );
+});
+
+describe("a clock that was set back", () => {
+  inPast(
+    "does not silence a schedule: it goes on from now, and that is said",
+    async ({ queue, wait, database }) => {
+      const { settle, lines } = await lead(queue);
+      await settle();
+      await wait(1);
+      await settle();
+      const before = await runs(queue);
+      await database.sql`
+      update public.loom_schedules set decided_until = now() + interval '3 weeks'`;
+      await database.sql`
+      insert into public.loom_schedule_slots (id, schedule_id, slot_at, decision, merged_into)
+      values ('hourly@ahead', 'hourly', now() + interval '1 week', 'merged', 'hourly@later')`;
+      await settle();
+      const [schedule] = (await queue.listSchedules()).schedules;
+      const { now } = await queue.listSchedules();
+      expect(schedule?.decidedUntil.getTime()).toBeLessThanOrEqual(now.getTime());
+      expect(await slots(queue)).not.toContain("merged");
+      expect(await runs(queue)).toEqual(before);
+      expect(lines).toContainEqual(
+        expect.objectContaining({ subject: "hourly", loop: "schedule", level: 50 }),
+      );
+      const { events } = await queue.readEvents();
+      expect(events.filter(({ type }) => type === "schedule.rewound")).toHaveLength(1);
+    },
+  );
 });

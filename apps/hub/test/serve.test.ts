@@ -2,7 +2,7 @@ import { once } from "node:events";
 import { get } from "node:http";
 import { pino } from "pino";
 import { describe, expect, onTestFinished, test, vi } from "vitest";
-import { serve } from "../src/serve.ts";
+import { serve } from "../src/listen/serve.ts";
 
 const log = pino({ level: "silent" });
 

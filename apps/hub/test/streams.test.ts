@@ -3,9 +3,10 @@ import { connect } from "node:net";
 import { createHub } from "@loom/hub";
 import type { Queue } from "@loom/queue";
 import { untilReadable } from "@loom/queue/testing";
+import { createInlinePlanner } from "@loom/worker";
 import { pino } from "pino";
 import { describe, expect, onTestFinished } from "vitest";
-import { serve } from "../src/serve.ts";
+import { serve } from "../src/listen/serve.ts";
 import { test as base, claim, runAll, sayHello, TOKEN, workflows } from "./fixtures.ts";
 import { openStream } from "./sse.ts";
 
@@ -24,11 +25,12 @@ const test = base.extend("served", async ({ queue }, { onCleanup }) => {
   };
   const app = createHub({
     queue: counted,
-    workflows: new Map(workflows.map((workflow) => [workflow.name, workflow])),
+    planner: createInlinePlanner(workflows),
     log,
     token: TOKEN,
     rateLimit: { burst: 10_000, perSecond: 10_000 },
     maxStreams: 300,
+    maxStreamsEach: 300,
     stopping: stopping.signal,
   });
   const server = await serve(app.fetch, { bind: "127.0.0.1", port: 0, log });
@@ -120,7 +122,7 @@ describe("everything that happens", () => {
   }) => {
     for (const name of ["long ago", "lately"]) await queue.pauseWorkflow(name);
     await database.sql`
-      update public.loom_events set at = at - interval '20 minutes' where detail = 'long ago'`;
+      update public.loom_event_batches set at = at - interval '20 minutes' where detail = 'long ago'`;
     await untilReadable(database);
     const stream = await served.open("/events?pastMs=900000");
     const past = await stream.until("now");
@@ -130,7 +132,7 @@ describe("everything that happens", () => {
     expect(later).toMatchObject({ data: { detail: "later" } });
     await untilReadable(database);
 
-    // Who comes again is told what it missed, and then that it is now.
+    // A listener that comes again gets what it missed, and then that it is now.
     const again = await served.open("/events?pastMs=900000", {
       "last-event-id": past[0]?.id ?? "",
     });
@@ -140,7 +142,7 @@ describe("everything that happens", () => {
     }
   });
 
-  test("is told to two hundred at once by one reader", { timeout: 60_000 }, async ({
+  test("is sent to two hundred at once by one reader", { timeout: 60_000 }, async ({
     served,
     queue,
   }) => {
@@ -149,7 +151,7 @@ describe("everything that happens", () => {
     const startedAt = performance.now();
     const ids: string[] = [];
     for (let n = 0; n < 5; n += 1) ids.push(await served.start("hello"));
-    const told = await Promise.all(
+    const received = await Promise.all(
       streams.map(async (stream) => {
         const runs: unknown[] = [];
         while (runs.length < 5) {
@@ -159,8 +161,8 @@ describe("everything that happens", () => {
         return runs;
       }),
     );
-    for (const runs of told) expect(runs).toEqual(ids);
-    // The loop's own: one for each ring, and two a second.
+    for (const runs of received) expect(runs).toEqual(ids);
+    // The loop's own: one for each wake-up, and two a second.
     const seconds = (performance.now() - startedAt) / 1_000;
     expect(served.reads.length - before).toBeLessThan(20 + 3 * seconds);
     expect((await queue.listRuns()).runs).toHaveLength(5);
@@ -172,7 +174,7 @@ describe("everything that happens", () => {
     await served.start("hello");
     await stream.until("run.started");
     stream.hangUp();
-    // The loop ends at its next look at the listeners; a new listener begins with "now" again.
+    // The loop ends at its next check of the listeners; a new listener begins with "now" again.
     const begin = async () => {
       const other = await served.open("/events");
       other.hangUp();
@@ -181,7 +183,7 @@ describe("everything that happens", () => {
     while ((await begin()) < 2) await database.sql`select pg_sleep(0.05)`;
   });
 
-  test("is told from where a listener left off, also what happened meanwhile", async ({
+  test("is sent from where a listener left off, also what happened meanwhile", async ({
     served,
     queue,
   }) => {
@@ -201,27 +203,54 @@ describe("everything that happens", () => {
     second.hangUp();
   });
 
-  test("begins anew for a listener whose place is removed", async ({ served, queue, database }) => {
+  test("starts over for a listener whose position is removed", async ({
+    served,
+    queue,
+    database,
+  }) => {
     const first = await served.open("/events");
     await served.start("hello");
     const [last] = (await first.until("job.created")).slice(-1);
     first.hangUp();
     await queue.pauseWorkflow("missed");
-    await database.sql`delete from public.loom_events`;
+    await database.sql`delete from public.loom_event_batches`;
     await queue.pauseWorkflow("oldest that is left");
     const second = await served.open("/events", { "last-event-id": last?.id ?? "" });
     expect(await second.next()).toMatchObject({ event: "reset", data: {} });
     await queue.pauseWorkflow("next");
-    const [told] = (await second.until("workflow.paused")).slice(-1);
-    expect(told?.id).not.toBe(last?.id);
+    const [next] = (await second.until("workflow.paused")).slice(-1);
+    expect(next?.id).not.toBe(last?.id);
     second.hangUp();
+  });
+
+  test.for([
+    "nonsense",
+    "1",
+    "-1.0",
+    "end",
+    "9999999999999999999.1",
+    `${"9".repeat(40)}.1`,
+    "x".repeat(500),
+  ])("starts over for a listener with an unknown position: %j", async (id, { served, queue }) => {
+    const stream = await served.open("/events?pastMs=60000", { "last-event-id": id });
+    expect(stream.answer.status).toBe(200);
+    expect(await stream.next()).toMatchObject({ event: "reset", data: {} });
+    await queue.pauseWorkflow("next");
+    await stream.until("workflow.paused");
+    stream.hangUp();
+
+    const runId = await served.start("hello");
+    const ofRun = await served.open(`/runs/${runId}/events`, { "last-event-id": `x${id}` });
+    expect(await ofRun.next()).toMatchObject({ event: "reset" });
+    expect(await ofRun.next()).toMatchObject({ event: "snapshot", data: { id: runId } });
+    ofRun.hangUp();
   });
 
   test("shows what people did to those who operate, and to nobody else", async ({
     served,
     queue,
   }) => {
-    const { digestOf, makeToken } = await import("../src/access/api-token.ts");
+    const { digestOf, makeToken } = await import("@loom/queue");
     const token = makeToken();
     await queue.createToken({ name: "reader", digest: digestOf(token), scopes: ["read"] });
     const operator = await served.open("/events");
@@ -245,7 +274,13 @@ describe("everything that happens", () => {
   });
 
   test("is refused to one more than the hub serves", async ({ queue }) => {
-    const app = createHub({ queue, workflows: new Map(), log, token: TOKEN, maxStreams: 1 });
+    const app = createHub({
+      queue,
+      planner: createInlinePlanner([]),
+      log,
+      token: TOKEN,
+      maxStreams: 1,
+    });
     const ask = (method = "GET") =>
       app.request("/api/loom/events", { method, headers: { authorization: `Bearer ${TOKEN}` } });
     for (let n = 0; n < 2; n += 1) expect((await ask("HEAD")).status).toBe(200);
@@ -261,7 +296,7 @@ describe("everything that happens", () => {
     await third.body?.cancel();
   });
 
-  // What the listener does not read fills the sockets' buffers, then its place in the hub.
+  // Frames that the listener does not read fill the sockets' buffers, then its place in the hub.
   test("hangs up on a listener that does not read, and on nobody else", {
     timeout: 60_000,
   }, async ({ served, database }) => {
@@ -279,11 +314,11 @@ describe("everything that happens", () => {
     const detail = "x".repeat(5_000);
     for (let n = 0; n < 10; n += 1) {
       await database.sql`
-        insert into public.loom_events (type, detail)
+        insert into public.loom_event_batches (type, detail)
         select 'workflow.paused', ${detail} from generate_series(1, 500)`;
-      for (let told = 0; told < 500; told += 1) await good.until("workflow.paused");
+      for (let count = 0; count < 500; count += 1) await good.until("workflow.paused");
     }
-    // It would be told all of it, and stay, had it not been hung up on.
+    // It would get all of it, and stay, had it not been hung up on.
     deaf.resume();
     await closed;
     good.hangUp();
@@ -291,6 +326,27 @@ describe("everything that happens", () => {
 });
 
 describe("a job's output", () => {
+  test("is complete also of an attempt that began and ended between two looks", async ({
+    served,
+    queue,
+    call,
+    database,
+  }) => {
+    await call("POST", "/jobs", { jobs: [{ workflow: "hello", step: "greet", host: "forge" }] });
+    const { epoch } = await sayHello(queue, "forge");
+    const stream = await served.open("/jobs/1/logs/stream");
+    await database.sql.begin(async (sql) => {
+      await sql`select public.loom_exchange('forge', ${epoch}, 1, 1)`;
+      await sql`select public.loom_append_log('forge', 1, 1, ${'[{"start":0,"chunk":"all\\n"}]'}::text::json)`;
+      await sql`
+        select public.loom_exchange('forge', p_ids => array[1::bigint], p_fences => array[1], p_results => array['null'])`;
+    });
+    expect(await stream.until("end")).toMatchObject([
+      { id: "1.4", data: { text: "all\n" } },
+      { id: "end" },
+    ]);
+  });
+
   test("comes as it is written, through attempts, to its end", async ({ served, queue, call }) => {
     await call("POST", "/jobs", { jobs: [{ workflow: "hello", step: "greet", host: "forge" }] });
     const stream = await served.open("/jobs/1/logs/stream");
@@ -313,5 +369,15 @@ describe("a job's output", () => {
     const over = await served.open("/jobs/1/logs/stream", { "last-event-id": "end" });
     expect(over.answer.status).toBe(204);
     expect((await served.open("/jobs/404/logs/stream")).answer.status).toBe(404);
+
+    // A place outside of the log, or ahead of it, would be waited for until the end.
+    for (const id of ["nonsense", "1.9", "2.4", "0.0", "x".repeat(500)]) {
+      const lost = await served.open("/jobs/1/logs/stream", { "last-event-id": id });
+      expect(await lost.until("end")).toMatchObject([
+        { event: "reset" },
+        { id: "1.8", data: { offset: 0, text: "one\ntwo\n" } },
+        { id: "end" },
+      ]);
+    }
   });
 });

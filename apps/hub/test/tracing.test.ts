@@ -1,10 +1,12 @@
 import { startHub } from "@loom/hub";
 import type { Queue } from "@loom/queue";
 import {
+  createInlinePlanner,
   createInlineRunner,
   createProcessRunner,
   createWorker,
   openTelemetry,
+  ownCode,
   type Tracing,
 } from "@loom/worker";
 import { trace } from "@opentelemetry/api";
@@ -27,8 +29,8 @@ async function startMesh(queue: Queue, tracing?: Tracing) {
   const hub = await startHub(
     {
       queue,
-      workflows: [traced],
-      runner: createInlineRunner(),
+      planner: createInlinePlanner([traced]),
+      runner: createInlineRunner([traced]),
       log,
       token: TOKEN,
       bind: "127.0.0.1",
@@ -43,7 +45,7 @@ async function startMesh(queue: Queue, tracing?: Tracing) {
     queue,
     workflows: [traced],
     runner: createProcessRunner({
-      modules: new Map([[traced.name, { url: MODULE }]]),
+      code: ownCode(new Map([[traced.name, { url: MODULE }]])),
       env: { PATH: process.env.PATH },
       execArgv: ["--conditions=@loom/source"],
     }),
@@ -57,7 +59,7 @@ async function startMesh(queue: Queue, tracing?: Tracing) {
     await Promise.all([working, hub.done]);
   });
   // Before the hub knows a node that has what the step requires, it refuses to start the run.
-  await expect.poll(() => queue.listNodes(), { timeout: 5_000 }).toHaveLength(2);
+  await expect.poll(() => queue.listNodes()).toHaveLength(2);
   const ask = async (method: string, path: string, headers: Record<string, string> = {}) => {
     const answer = await fetch(`${hub.url}/api/loom${path}`, {
       method,
@@ -67,13 +69,13 @@ async function startMesh(queue: Queue, tracing?: Tracing) {
   };
   return {
     lines,
-    /** Runs the workflow to its end, and gives what its step told. */
+    /** Runs the workflow to its end, and gives the result of its step. */
     async run(headers: Record<string, string> = {}) {
       const { body, requestId } = await ask("POST", "/strands/traced/run", headers);
       const read = async () => (await ask("GET", `/runs/${body.runId}`)).body;
-      await expect.poll(read, { timeout: 15_000 }).toMatchObject({ status: "succeeded" });
+      await expect.poll(read).toMatchObject({ status: "succeeded" });
       const { steps } = (await read()) as { steps: { id: number; result: Body }[] };
-      return { runId: body.runId, requestId, jobId: steps[0]?.id, told: steps[0]?.result };
+      return { runId: body.runId, requestId, jobId: steps[0]?.id, result: steps[0]?.result };
     },
   };
 }
@@ -87,7 +89,7 @@ describe("a traceparent", () => {
     trace.setGlobalTracerProvider(provider);
     onTestFinished(() => trace.disable());
     const { run } = await startMesh(queue, await openTelemetry());
-    const { told } = await run({ traceparent: `00-${TRACE}-00f067aa0ba902b7-01` });
+    const { result } = await run({ traceparent: `00-${TRACE}-00f067aa0ba902b7-01` });
 
     const spans = exporter
       .getFinishedSpans()
@@ -101,7 +103,7 @@ describe("a traceparent", () => {
       ]),
     );
     const own = `00-${TRACE}-${idOf("traced/tell")}-01`;
-    expect(told).toEqual({ traceparent: own, ofPrograms: own });
+    expect(result).toEqual({ traceparent: own, ofPrograms: own });
     expect(spans.find(({ name }) => name === "traced/tell")?.attributes).toMatchObject({
       "loom.node": "tower",
       "loom.outcome": "succeeded",
@@ -111,12 +113,15 @@ describe("a traceparent", () => {
   test("is passed on where nobody traces, and none is made up", async ({ queue }) => {
     const { run } = await startMesh(queue);
     const given = `00-${TRACE}-00f067aa0ba902b7-01`;
-    expect((await run({ traceparent: given })).told).toEqual({
+    expect((await run({ traceparent: given })).result).toEqual({
       traceparent: given,
       ofPrograms: given,
     });
-    for (const odd of ["", "00-0-0-00", `00-${"0".repeat(32)}-00f067aa0ba902b7-01`]) {
-      expect((await run({ traceparent: odd })).told).toEqual({ traceparent: null, ofPrograms: "" });
+    for (const invalid of ["", "00-0-0-00", `00-${"0".repeat(32)}-00f067aa0ba902b7-01`]) {
+      expect((await run({ traceparent: invalid })).result).toEqual({
+        traceparent: null,
+        ofPrograms: "",
+      });
     }
   });
 });
@@ -129,7 +134,7 @@ describe("the log", () => {
     const { runId, requestId, jobId } = await run();
     const said = (msg: string, facts: Body) =>
       expect
-        .poll(() => lines.filter((line) => line.msg === msg), { timeout: 5_000 })
+        .poll(() => lines.filter((line) => line.msg === msg))
         .toEqual([expect.objectContaining(facts)]);
     await said("request done", { requestId, runId, action: "startRun" });
     await said("job offered", { runId, jobId, node: "tower" });

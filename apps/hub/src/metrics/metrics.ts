@@ -1,18 +1,20 @@
 import { Counter, Gauge, Histogram, Registry } from "@prometheus-io/client";
+import type { MiddlewareHandler } from "hono";
+import { matchedRoutes } from "hono/route";
 import { version } from "../version.ts";
 
-/** Seconds, from an answer out of memory to a step that waits for its machine all night. */
+/** Buckets in seconds, for waits between 10 ms and a night. */
 const WAITS = [0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1_800, 7_200];
-const ANSWERS = [0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10];
+/** Buckets in seconds, for HTTP responses. */
+const RESPONSES = [0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10];
 
-/** What a hub tells Prometheus. */
+/** The metrics that a hub exposes to Prometheus. */
 export type Metrics = ReturnType<typeof createMetrics>;
 
 /**
  * Creates the metrics of one hub, in a registry of its own.
  *
- * Labels are names of nodes, routes and words for outcomes, never ids: docs/metrics.md says what each
- * is and where it comes from.
+ * Labels are node names, routes and outcomes, never ids. docs/metrics.md describes each metric and its source.
  */
 export function createMetrics() {
   const registry = new Registry();
@@ -41,13 +43,20 @@ export function createMetrics() {
     cpu: gauge("process_cpu_seconds_total", "Processor time that the hub took"),
     http: histogram("loom_http_request_seconds", "Until a request's answer began", {
       labels: ["method", "route", "status"],
-      buckets: ANSWERS,
+      buckets: RESPONSES,
     }),
-    slots: counter("loom_schedule_slots_total", "Slots that this hub, leading, gave an outcome", [
+    slots: counter("loom_schedule_slots_total", "Slots that this hub decided as the leader", [
       "schedule",
+      "decision",
+    ]),
+    faults: counter("loom_hub_faults_total", "Items that failed while the others went on", [
+      "loop",
+    ]),
+    wakes: counter("loom_wakes_total", "Nodes woken", ["result"]),
+    joins: counter("loom_joins_total", "Machines that asked to join, by outcome", ["result"]),
+    deliveries: counter("loom_hook_attempts_total", "Attempts to send a message, by outcome", [
       "outcome",
     ]),
-    rings: counter("loom_doorbell_rings_total", "Nodes rung", ["result"]),
     streams: gauge("loom_event_listeners", "Streams of events that are open"),
 
     databaseUp: gauge("loom_database_up", "1 when the database answered this scrape"),
@@ -89,3 +98,17 @@ export function createMetrics() {
     expiredOffers: counter("loom_offers_expired_total", "Offers not claimed in time", ["node"]),
   };
 }
+
+/** Measures the time until each response begins, by route. Labels name neither callers nor resources. */
+export const measureHttp =
+  ({ http }: Metrics): MiddlewareHandler =>
+  async (c, next) => {
+    const began = performance.now();
+    await next();
+    const route = matchedRoutes(c).findLast(({ method }) => method === c.req.method)?.path;
+    http.observe(
+      // A caller can send any number of invented method names, so those share one label.
+      { method: route ? c.req.method : "other", route: route ?? "none", status: c.res.status },
+      (performance.now() - began) / 1_000,
+    );
+  };

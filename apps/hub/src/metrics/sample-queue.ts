@@ -2,19 +2,19 @@ import type { Queue } from "@loom/queue";
 import { answerWithin } from "../answer-within.ts";
 import type { Metrics } from "./metrics.ts";
 
-/** Prometheus gives a scrape up after 10 s, and would not hear that it is the database that is away. */
-const PATIENCE_MS = 5_000;
+/** Prometheus times a scrape out after 10 s, and would not learn that the database is down. */
+const TIMEOUT_MS = 5_000;
 
-/** Asks the database how things are, and sets the gauges that say so. */
+/** Reads the state of the queue and sets the gauges of it. */
 export async function sampleQueue(
   queue: Pick<Queue, "queueDepth" | "listNodes">,
   metrics: Metrics,
 ): Promise<void> {
   const sampled = await answerWithin(
-    PATIENCE_MS,
+    TIMEOUT_MS,
     Promise.all([queue.queueDepth(), queue.listNodes()]),
   ).catch(() => undefined);
-  // What is not there any more has no value; nor has anything while nobody knows.
+  // A removed node or requirement loses its value, and all do while the database is unavailable.
   for (const gauge of [
     metrics.waitingJobs,
     metrics.waitingOldest,

@@ -1,0 +1,3 @@
+import { defineWorkflow } from "@loom/workflow";
+
+export const good = defineWorkflow({ name: "good" }).step("only", {}, async () => "done");
