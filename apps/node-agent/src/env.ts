@@ -1,49 +1,46 @@
-import { parseCredentials, parseDoorbell } from "@loom/worker";
+import { readFileSync } from "node:fs";
+import path from "node:path";
+import {
+  capabilities,
+  EnvError,
+  execPolicy,
+  isOn,
+  list,
+  logLevel,
+  nodeName,
+  parsed,
+  readVariables,
+  stateDir,
+  supabaseUrl,
+  type Variables,
+  wakeSetting,
+  wholeNumber,
+} from "@loom/program";
+import { isNodeKeyShaped } from "@loom/queue";
+import { parseCredentials } from "@loom/worker";
+import { limits } from "@loom/workflow";
 import { z } from "zod";
 
-type Variables = Readonly<Record<string, string | undefined>>;
+const NO_KEY =
+  "set it to this node's key; a hub gives one to a machine that joins: loom-agent join";
 
-/** The agent's settings are wrong; every problem is in the message. */
-export class EnvError extends Error {
-  override readonly name = "EnvError";
-  readonly code = "ENV";
-}
-
-/** What a parser makes of a text; `advice` when it makes nothing of it. */
-const parsed = <Value>(parse: (text: string) => Value | undefined, advice: string) =>
-  z.string().transform((text, context): Value => {
-    const value = parse(text);
-    if (value !== undefined) return value;
-    context.addIssue({ code: "custom", message: advice });
-    return z.NEVER;
-  });
-
-const list = z
-  .string()
-  .default("")
-  .transform((text) => text.split(",").map((entry) => entry.trim()))
-  .transform((entries) => entries.filter((entry) => entry !== ""));
+/** A node's own key comes with the project's publishable one. The service key needs no other. */
+const keySchemas = {
+  own: {
+    LOOM_NODE_KEY: z
+      .string()
+      .refine(isNodeKeyShaped, "a node's key is loomn_ and 43 characters; join again to get one"),
+    SUPABASE_PUBLISHABLE_KEY: z.string(
+      "set it to the project's publishable key: a node's key goes beside it",
+    ),
+  },
+  service: { LOOM_NODE_KEY: z.string(NO_KEY) },
+};
 
 const schema = z.object({
-  SUPABASE_URL: z.url({
-    protocol: /^https?$/,
-    error: "set it to the address of the Supabase project, such as https://abc.supabase.co",
-  }),
-  LOOM_NODE_KEY: z.string(
-    "set it to a key for this node (or, with all its power, SUPABASE_SERVICE_ROLE_KEY)",
-  ),
-  LOOM_NODE_NAME: z
-    .string()
-    .regex(
-      /^[a-z0-9][a-z0-9._-]{0,62}$/,
-      "use 1 to 63 of a-z, 0-9, dot, underscore and hyphen, beginning with a letter or digit",
-    )
-    .optional(),
-  // A clause has no spaces: nothing could ever require a capability that does.
-  LOOM_CAPABILITIES: list.refine(
-    (tags) => tags.every((tag) => /^[^\s\p{C}]{1,200}$/u.test(tag)),
-    "separate by commas; each has up to 200 printable characters and no spaces, as in has-gpu,docker",
-  ),
+  SUPABASE_URL: supabaseUrl,
+  LOOM_NODE_NAME: nodeName.optional(),
+  LOOM_CAPABILITIES: capabilities,
   LOOM_PROBE_BINARIES: list.refine(
     (names) => names.every((name) => /^[\w.+-]{1,100}$/.test(name)),
     "separate names of programs by commas, as in ffmpeg,git",
@@ -52,38 +49,95 @@ const schema = z.object({
     parseCredentials,
     "use name=VARIABLE+/absolute/file, separated by commas, as in returnpro=RETURNPRO_USER+RETURNPRO_KEY",
   ).default([]),
-  LOOM_SLOTS: z.coerce.number().int().min(1).max(1_000).default(1),
-  LOOM_LEASE_MS: z.coerce.number().int().min(3_000).max(3_600_000).default(45_000),
-  LOOM_GRACE_MS: z.coerce.number().int().min(0).max(86_400_000).default(20_000),
-  POLL_INTERVAL_MS: z.coerce.number().int().min(50).max(3_600_000).default(5_000),
+  LOOM_SLOTS: wholeNumber(1, 1_000, 1),
+  LOOM_PREFETCH: wholeNumber(0, 100, 0),
+  LOOM_LEASE_MS: wholeNumber(3_000, 3_600_000, 45_000),
+  LOOM_GRACE_MS: wholeNumber(0, 86_400_000, 20_000),
+  POLL_INTERVAL_MS: wholeNumber(50, 3_600_000, 5_000),
   LOOM_WORKFLOWS_DIR: z.string().optional(),
-  LOOM_DOORBELL: parsed(
-    parseDoorbell,
-    "use off, an address of the tailnet or a loopback one, :port, or address:port",
-  ).optional(),
-  LOOM_STATE_DIR: z.string().startsWith("/", "use an absolute path").optional(),
-  LOG_LEVEL: z.enum(["trace", "debug", "info", "warn", "error", "fatal", "silent"]).default("info"),
+  LOOM_CODE: z
+    .enum(["hub", "local"], "use hub, or local for this machine's own files only")
+    .optional(),
+  LOOM_CODE_KEY: z
+    .string()
+    .regex(/^[\w-]{43}$/, "is the hub's public key for code, 43 characters: join again to get it")
+    .optional(),
+  LOOM_HUB_URL: z
+    .string()
+    .regex(
+      /^https?:\/\//,
+      "is the address of the hub, such as http://oracle:3000; a machine that joined does not need it",
+    )
+    .optional(),
+  LOOM_EXEC: execPolicy,
+  LOOM_EXEC_ON_HUB: isOn,
+  LOOM_UPGRADE: z
+    .enum(["asked", "auto"], "use auto, or asked to change the agent only when the hub says so")
+    .default("asked"),
+  LOOM_UPGRADE_DRAIN_MS: wholeNumber(0, limits.timerMs, 86_400_000),
+  LOOM_WAKE: wakeSetting.optional(),
+  LOOM_STATE_DIR: stateDir.optional(),
+  LOG_LEVEL: logLevel,
 });
 
 /** The agent's settings, checked. */
 export type Env = z.output<typeof schema> & {
-  /** The key is not the node's own: it can do everything. */
-  isServiceKey: boolean;
+  /** How to reach the database. Without a key of the node's own, the key is the service key. */
+  database: { url: string; key: string; nodeKey: string | undefined };
 };
 
 /**
- * Reads the agent's settings. A blank variable counts as one that is not set.
+ * Reads the agent's settings. A blank variable counts as unset.
  *
  * @throws EnvError that lists every problem at once.
  */
 export function readEnv(variables: Variables): Env {
-  const given = (name: string): string | undefined => variables[name]?.trim() || undefined;
-  const nodeKey = given("LOOM_NODE_KEY");
-  const env = schema.safeParse({
-    ...Object.fromEntries(Object.keys(schema.shape).map((name) => [name, given(name)])),
-    LOOM_NODE_KEY: nodeKey ?? given("SUPABASE_SERVICE_ROLE_KEY"),
-  });
-  if (env.success) return { ...env.data, isServiceKey: nodeKey === undefined };
-  const problems = env.error.issues.map(({ path, message }) => `  ${path.join(".")}: ${message}`);
-  throw new EnvError(`loom-agent cannot work with this environment:\n${problems.join("\n")}`);
+  const headline = "loom-agent cannot work with this environment";
+  if (variables.LOOM_NODE_KEY?.trim()) {
+    const {
+      LOOM_NODE_KEY: nodeKey,
+      SUPABASE_PUBLISHABLE_KEY: key,
+      ...env
+    } = readVariables(schema.extend(keySchemas.own), variables, {
+      headline,
+      aliases: { SUPABASE_PUBLISHABLE_KEY: ["SUPABASE_ANON_KEY"] },
+    });
+    return { ...env, database: { url: env.SUPABASE_URL, key, nodeKey } };
+  }
+  const { LOOM_NODE_KEY: key, ...env } = readVariables(
+    schema.extend(keySchemas.service),
+    variables,
+    { headline, aliases: { LOOM_NODE_KEY: ["SUPABASE_SERVICE_ROLE_KEY"] } },
+  );
+  return { ...env, database: { url: env.SUPABASE_URL, key, nodeKey: undefined } };
+}
+
+/** What to do about an agent that has the service key, which can do everything. */
+export const KEY_ADVICE =
+  "give this node a key of its own: make a join token at the hub, run loom-agent join HUB here, and take SUPABASE_SERVICE_ROLE_KEY away";
+
+/** Where systemd's `LoadCredential=node-key:…` puts it: systemd.exec(5), CREDENTIALS_DIRECTORY. */
+const CREDENTIAL = "node-key";
+
+/** The file that the node's key is in, if it is in one. */
+export const keyFileOf = (variables: Variables): string | undefined =>
+  variables.LOOM_NODE_KEY_FILE?.trim() ||
+  (variables.CREDENTIALS_DIRECTORY && path.join(variables.CREDENTIALS_DIRECTORY, CREDENTIAL));
+
+/**
+ * The variables with the key of the file, if it is in one: there, no child process inherits it. What is no
+ * node's key is the service key.
+ *
+ * @throws EnvError when the file cannot be read.
+ */
+export function withNodeKey(variables: Variables): Variables {
+  const file = keyFileOf(variables);
+  if (!file || variables.LOOM_NODE_KEY?.trim()) return variables;
+  try {
+    const text = readFileSync(file, "utf8").trim();
+    const name = isNodeKeyShaped(text) ? "LOOM_NODE_KEY" : "SUPABASE_SERVICE_ROLE_KEY";
+    return { ...variables, [name]: text };
+  } catch (error) {
+    throw new EnvError(`the node's key cannot be read: ${(error as Error).message}`);
+  }
 }

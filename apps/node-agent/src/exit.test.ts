@@ -1,4 +1,6 @@
+import { EnvError } from "@loom/program";
 import {
+  NodeNameInUseError,
   NodeNotFoundError,
   QueueAccessError,
   QueueRequestError,
@@ -7,9 +9,17 @@ import {
 } from "@loom/queue";
 import { SupersededError } from "@loom/worker";
 import { describe, expect, test } from "vitest";
-import { EnvError } from "./env.ts";
 import { NoAgentError, PreconditionError, RefusedError, UsageError } from "./errors.ts";
-import { toExit, toLogged } from "./exit.ts";
+import { toExit } from "./exit.ts";
+
+const HOLDER = {
+  machine: null,
+  host: "kitchen",
+  isCopy: false,
+  isHere: false,
+  tailnetAddress: "100.64.0.7",
+  leaseLeftMs: 1_000,
+};
 
 describe("toExit", () => {
   test.for([
@@ -28,7 +38,17 @@ describe("toExit", () => {
     { error: new RefusedError("QUEUE_ACCESS", "no"), code: 4, says: "LOOM_NODE_KEY" },
     { error: new PreconditionError("no"), code: 5, says: "no" },
     { error: new SupersededError("forge"), code: 5, says: "LOOM_NODE_NAME" },
-  ])("tells $error.name in a line, with code $code", ({ error, code, says }) => {
+    {
+      error: new NodeNameInUseError("forge", { ...HOLDER, isHere: true }),
+      code: 5,
+      says: "of this machine",
+    },
+    {
+      error: new NodeNameInUseError("forge", HOLDER),
+      code: 6,
+      says: "in use on kitchen (100.64.0.7)",
+    },
+  ])("reports $error.name in one line, with code $code", ({ error, code, says }) => {
     const exit = toExit(error);
     expect(exit).toEqual({ code, message: expect.stringContaining(says) });
     expect(String(exit.message).split("\n")).toHaveLength(1);
@@ -37,14 +57,5 @@ describe("toExit", () => {
   test("keeps what it does not know whole", () => {
     const error = new TypeError("x");
     expect(toExit(error)).toEqual({ code: 1, message: error });
-  });
-});
-
-describe("toLogged", () => {
-  test("leaves out the stack of a database that is away, and of nothing else", () => {
-    const away = new QueueUnavailableError("f", "network", "refused");
-    expect(toLogged(away)).toMatchObject({ code: "QUEUE_UNAVAILABLE", reason: "network" });
-    expect(toLogged(away)).not.toHaveProperty("stack");
-    expect(toLogged(new TypeError("x"))).toMatchObject({ stack: expect.any(String) });
   });
 });

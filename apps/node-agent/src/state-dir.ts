@@ -1,41 +1,43 @@
-import { mkdirSync, readdirSync } from "node:fs";
-import { homedir } from "node:os";
+import { existsSync, mkdirSync, readdirSync } from "node:fs";
 import path from "node:path";
-
-type Variables = Readonly<Record<string, string | undefined>>;
+import { stateDirOf, type Variables } from "@loom/program";
 
 const SYSTEM = "/var/lib/loom-agent";
 
 /**
- * Where an agent keeps what outlives it, readable by its user only: `LOOM_STATE_DIR`, or what
- * systemd made for it, or the user's own folder for such things.
+ * The folder in which an agent keeps its state, readable by its user only.
+ *
+ * @throws EnvError where the user has no home and needs one.
  */
-export const stateDir = (variables: Variables): string =>
-  variables.LOOM_STATE_DIR?.trim() ||
-  variables.STATE_DIRECTORY?.split(":")[0] ||
-  path.join(variables.XDG_STATE_HOME || path.join(homedir(), ".local/state"), "loom-agent");
+export function stateDir(variables: Variables): string {
+  const folder = stateDirOf(variables, "loom-agent");
+  // Root looks after the agent of the machine, unless it has one of its own.
+  const isGiven = !!(variables.LOOM_STATE_DIR?.trim() || variables.STATE_DIRECTORY);
+  const isSystems =
+    !isGiven &&
+    process.getuid?.() === 0 &&
+    !existsSync(path.join(folder, "hub.json")) &&
+    existsSync(path.join(SYSTEM, "hub.json"));
+  return isSystems ? SYSTEM : folder;
+}
 
-/** Makes the folder if it is not there. */
+/** Makes the folder if it does not exist. */
 export function makeStateDir(folder: string): void {
   mkdirSync(folder, { recursive: true, mode: 0o700 });
 }
 
 const SUFFIX = ".sock";
 
-/** Where the agent of this node answers. */
+/** The socket on which the agent of this node answers. */
 export const socketOf = (folder: string, node: string): string =>
   path.join(folder, `${node}${SUFFIX}`);
 
 /**
- * Where the agent of this node keeps outcomes that the database does not have yet. In another database
- * their jobs' ids are other jobs': those outcomes wait until the agent works for theirs again. A database
- * is known by its address.
+ * Where the agent of this node keeps outcomes that the database does not have yet, of whichever
+ * database: each entry names its own.
  */
-export function journalOf(folder: string, node: string, databaseUrl: string): string {
-  const { host, pathname } = new URL(databaseUrl);
-  const address = `${host}${pathname}`.replace(/\/+$/, "").replaceAll(/[:/]/g, "_");
-  return path.join(folder, `${node}@${address}.journal`);
-}
+export const journalOf = (folder: string, node: string): string =>
+  path.join(folder, `${node}.journal`);
 
 /**
  * The nodes whose agents have, or had, a socket here: in the folder that the variables name, or

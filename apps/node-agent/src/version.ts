@@ -1,10 +1,4 @@
-import { readFileSync } from "node:fs";
-import { z } from "zod";
+import { readVersion } from "@loom/program";
 
-// The same place seen from src/ and from dist/.
-const MANIFEST = new URL("../package.json", import.meta.url);
-
-/** The version of this package: what the node reports of its agent. */
-export const { version } = z
-  .object({ version: z.string() })
-  .parse(JSON.parse(readFileSync(MANIFEST, "utf8")));
+/** The version of this package: the node reports it as its agent's. */
+export const version = readVersion(new URL("../package.json", import.meta.url));

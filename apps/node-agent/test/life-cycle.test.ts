@@ -2,10 +2,10 @@ import { chmodSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } f
 import { type IncomingMessage, request } from "node:http";
 import path from "node:path";
 import { text } from "node:stream/consumers";
-import { databaseTest, only } from "@loom/queue/testing";
-import { type BellAddress, createRinger, openDoorbell } from "@loom/worker";
+import { databaseTest, grantNodeKey, only } from "@loom/queue/testing";
+import { createWakeClient, openWakeServer, type WakeAddress } from "@loom/worker";
 import { describe, expect, onTestFinished } from "vitest";
-import { openDoor, startForge, startVisit } from "./forge.ts";
+import { openRecorder, openSite, startForge, startVisit } from "./forge.ts";
 import { runAgent, stateDir } from "./program.ts";
 
 const test = databaseTest;
@@ -14,11 +14,21 @@ const test = databaseTest;
 const NEVER_POLLS = { POLL_INTERVAL_MS: "600000" };
 
 /** Waits for a fact, however busy the machine is. */
-const poll = <Value>(read: () => Value) => expect.poll(read, { timeout: 15_000 });
+const poll = <Value>(read: () => Value) => expect.poll(read);
 
 /** What an agent says of itself at its socket. */
-async function get(folder: string, at: string): Promise<{ status: number; body: string }> {
-  const asked = request({ socketPath: path.join(folder, "forge.sock"), path: at, agent: false });
+const get = (folder: string, at: string) => ask(folder, "GET", at);
+
+async function ask(
+  folder: string,
+  method: "GET" | "POST",
+  at: string,
+  sent?: string | Buffer,
+): Promise<{ status: number; body: string }> {
+  const socketPath = path.join(folder, "forge.sock");
+  const asked = request({ socketPath, method, path: at, agent: false });
+  // In parts, without a length.
+  if (sent !== undefined) asked.write(sent);
   asked.end();
   const response = await new Promise<IncomingMessage>((resolve, reject) => {
     asked.on("response", resolve).on("error", reject);
@@ -38,12 +48,12 @@ function programs(scripts: Record<string, string>) {
 }
 
 describe("loom-agent status", () => {
-  test("tells what the agent is at, to its own user only", async ({ database, queue }) => {
+  test("reports the agent's state, to its own user only", async ({ database, queue }) => {
     const LOOM_STATE_DIR = stateDir();
     const agent = await startForge(database, { LOOM_STATE_DIR, LOOM_LEASE_MS: "3000" });
-    const door = await openDoor();
-    await startVisit(queue, door.url);
-    await door.visited;
+    const site = await openSite();
+    await startVisit(queue, site.url);
+    await site.visited;
     await poll(async () => (await get(LOOM_STATE_DIR, "/readyz")).status).toBe(200);
     // It learns that with its first heartbeat.
     await poll(async () => JSON.parse((await get(LOOM_STATE_DIR, "/status")).body).nodeStatus).toBe(
@@ -62,8 +72,8 @@ describe("loom-agent status", () => {
       ready: true,
       slots: 1,
       jobs: [{ workflow: "visit", step: "ask" }],
-      capabilities: expect.arrayContaining(["has-door", "loom-agent"]),
-      doorbell: { address: "127.0.0.1" },
+      capabilities: expect.arrayContaining(["has-site", "loom-agent"]),
+      wakeServer: { address: "127.0.0.1" },
       workflows: { visit: expect.any(String) },
       problems: [],
     });
@@ -72,7 +82,7 @@ describe("loom-agent status", () => {
     const { facts } = only(await queue.listNodes());
     expect(facts).toMatchObject({
       workflows: { visit: expect.any(String) },
-      sources: { declared: ["has-door"] },
+      sources: { declared: ["has-site"] },
     });
   });
 
@@ -100,8 +110,8 @@ describe("loom-agent status", () => {
       problems: [{ file: path.join(folder, "broken.ts") }],
       workflows: { visit: expect.any(String) },
     });
-    const door = await openDoor((response) => response.end("hello"));
-    const { runId } = await startVisit(queue, door.url);
+    const site = await openSite((response) => response.end("hello"));
+    const { runId } = await startVisit(queue, site.url);
     await poll(async () => (await queue.getRun(runId)).status).toBe("succeeded");
   });
 
@@ -112,7 +122,7 @@ describe("loom-agent status", () => {
       {
         LOOM_STATE_DIR,
         SUPABASE_URL: database.url,
-        LOOM_NODE_KEY: database.serviceKey,
+        SUPABASE_SERVICE_ROLE_KEY: database.serviceKey,
         LOOM_NODE_NAME: "forge",
       },
       ["start"],
@@ -123,6 +133,39 @@ describe("loom-agent status", () => {
 });
 
 describe("loom-agent pause, drain, resume", () => {
+  test("say in plain words what was asked wrongly", async ({ database, queue }) => {
+    const LOOM_STATE_DIR = stateDir();
+    await startForge(database, { LOOM_STATE_DIR, LOOM_LEASE_MS: "3000" });
+    await poll(async () => (await get(LOOM_STATE_DIR, "/readyz")).status).toBe(200);
+    const note = "note is why, for people: a text of up to 2000 characters";
+    const forMs =
+      "forMs is how long, in whole milliseconds: a number from 0 to 31536000000, which is a year";
+    const noJson = 'the body is not JSON in UTF-8, such as {"note": "gaming", "forMs": 3600000}';
+    for (const [body, message] of [
+      ["{", noJson],
+      ["", noJson],
+      [Buffer.from('{"note": "\xff"}', "latin1"), noJson],
+      ["[]", 'the body is an object, such as {"note": "gaming", "forMs": 3600000}'],
+      ['{"note": 5}', note],
+      [JSON.stringify({ note: "x".repeat(2_001) }), note],
+      ['{"forMs": -1}', forMs],
+      ['{"forMs": 1.5}', forMs],
+      ['{"note": 5, "forMs": "1h"}', `${note}; ${forMs}`],
+      ['{"until": 5}', "there is no until: only note and forMs"],
+      [`{"note": "${"x".repeat(20_000)}"}`, "the body is longer than 16384 bytes"],
+    ] as const) {
+      expect(await ask(LOOM_STATE_DIR, "POST", "/pause", body)).toEqual({
+        status: 400,
+        body: JSON.stringify({ code: "INVALID_ARGUMENT", message }),
+      });
+    }
+    expect(await ask(LOOM_STATE_DIR, "POST", "/resume", '{"note": "why"}')).toEqual({
+      status: 400,
+      body: expect.stringMatching(/"INVALID_ARGUMENT","message":"a status is active, or paused/),
+    });
+    expect(only(await queue.listNodes())).toMatchObject({ status: "active" });
+  });
+
   test("keeps work away until it is resumed", async ({ database, queue }) => {
     const LOOM_STATE_DIR = stateDir();
     await startForge(database, { LOOM_STATE_DIR, LOOM_LEASE_MS: "3000" });
@@ -137,8 +180,8 @@ describe("loom-agent pause, drain, resume", () => {
       statusNote: "gaming",
       statusUntil: expect.any(Date),
     });
-    const door = await openDoor((response) => response.end("hello"));
-    const { runId } = await startVisit(queue, door.url);
+    const site = await openSite((response) => response.end("hello"));
+    const { runId } = await startVisit(queue, site.url);
     await poll(async () => JSON.parse((await get(LOOM_STATE_DIR, "/status")).body).nodeStatus).toBe(
       "paused",
     );
@@ -149,12 +192,25 @@ describe("loom-agent pause, drain, resume", () => {
     await poll(async () => (await queue.getRun(runId)).status).toBe("succeeded");
   });
 
+  test("is shown by status at once", async ({ database, queue }) => {
+    const LOOM_STATE_DIR = stateDir();
+    await startForge(database, { LOOM_STATE_DIR, LOOM_LEASE_MS: "3600000" });
+    await poll(() => queue.listNodes()).toHaveLength(1);
+    const statusAfter = async (verb: string) => {
+      await runAgent({ LOOM_STATE_DIR }, [verb]);
+      return JSON.parse((await get(LOOM_STATE_DIR, "/status")).body).nodeStatus;
+    };
+    expect(await statusAfter("pause")).toBe("paused");
+    expect(await statusAfter("drain")).toBe("draining");
+    expect(await statusAfter("resume")).toBe("active");
+  });
+
   test("drains: what runs is finished, and waited for", async ({ database, queue }) => {
     const LOOM_STATE_DIR = stateDir();
     await startForge(database, { LOOM_STATE_DIR });
-    const door = await openDoor();
-    const { runId } = await startVisit(queue, door.url);
-    const response = await door.visited;
+    const site = await openSite();
+    const { runId } = await startVisit(queue, site.url);
+    const response = await site.visited;
     const draining = runAgent({ LOOM_STATE_DIR }, ["drain", "--wait", "--json"]);
     await poll(async () => only(await queue.listNodes()).status).toBe("draining");
     response.end("at last");
@@ -169,9 +225,9 @@ describe("loom-agent pause, drain, resume", () => {
     queue,
   }) => {
     await startForge(database, { LOOM_LEASE_MS: "3000" });
-    const door = await openDoor();
-    const { runId } = await startVisit(queue, door.url);
-    await door.visited;
+    const site = await openSite();
+    const { runId } = await startVisit(queue, site.url);
+    await site.visited;
     await queue.setNodeStatus("forge", { status: "draining", forMs: 0 });
     await poll(async () => (await queue.getRun(runId)).jobs).toMatchObject([
       { state: "pending", attempt: 0, crashRestarts: 0 },
@@ -186,11 +242,11 @@ describe("loom-agent pause, drain, resume", () => {
 });
 
 describe("loom-agent start", () => {
-  test("does not wait for its grace when it is told twice", async ({ database, queue }) => {
+  test("does not wait for its grace when it is signalled twice", async ({ database, queue }) => {
     const agent = await startForge(database, { LOOM_GRACE_MS: "600000" });
-    const door = await openDoor();
-    const { runId } = await startVisit(queue, door.url);
-    await door.visited;
+    const site = await openSite();
+    const { runId } = await startVisit(queue, site.url);
+    await site.visited;
     const first = agent.said("stopping: finishing what runs, claiming nothing more");
     agent.child.kill("SIGTERM");
     await first;
@@ -207,7 +263,7 @@ describe("loom-agent start", () => {
     const agent = await startForge(database, { PATH });
     expect(agent.output.filter((line) => line.includes('"probe":"nvidia"'))).toEqual([]);
     await poll(async () => (await queue.listNodes())[0]?.capabilities).toEqual(
-      expect.arrayContaining(["docker", "docker-version=27.0.1", "has-door"]),
+      expect.arrayContaining(["docker", "docker-version=27.0.1", "has-site"]),
     );
     await poll(async () => only(await queue.listNodes()).facts.probes).toContainEqual(
       expect.objectContaining({ name: "nvidia", result: "timeout" }),
@@ -227,30 +283,34 @@ describe("loom-agent start", () => {
     await poll(async () => only(await queue.listNodes()).capabilities).not.toContain("docker");
     expect(only(await queue.listNodes())).toMatchObject({
       capabilitiesVersion: before + 1,
-      capabilities: expect.arrayContaining(["has-door"]),
+      capabilities: expect.arrayContaining(["has-site"]),
     });
   });
 
-  test("looks at once when its doorbell rings, and rings back when it has settled", async ({
+  test("polls at once when it is woken, and wakes the caller when it has settled", async ({
     database,
     queue,
   }) => {
-    const agent = await startForge(database, NEVER_POLLS);
-    // When everything has been reported, nothing but a ring makes it look.
+    const { url, lastAnswered } = await openRecorder(database.url);
+    const agent = await startForge({ ...database, url, sql: database.sql }, NEVER_POLLS);
+    // It reports its probes, and claims once more. After that, only a wake-up makes it claim.
     await poll(async () => (await queue.listNodes())[0]?.facts.probes).toHaveLength(5);
-    const { tailnetAddress, doorbellPort } = only(await queue.listNodes());
+    await poll(lastAnswered).toBe("loom_exchange");
+    const { tailnetAddress, wakePort } = only(await queue.listNodes());
     expect(tailnetAddress).toBe("127.0.0.1");
-    const settled = Promise.withResolvers<BellAddress | undefined>();
-    const hub = await openDoorbell({ address: "127.0.0.1", onRing: settled.resolve });
+    const settled = Promise.withResolvers<WakeAddress | undefined>();
+    const hub = await openWakeServer({ address: "127.0.0.1", onWake: settled.resolve });
     onTestFinished(() => hub.close());
 
-    const door = await openDoor((response) => response.end("hello"));
-    const { runId } = await startVisit(queue, door.url);
-    expect(await queue.listDoorbells()).toEqual([{ name: "forge", tailnetAddress, doorbellPort }]);
+    const site = await openSite((response) => response.end("hello"));
+    const { runId } = await startVisit(queue, site.url);
+    expect(await queue.listWakeAddresses()).toMatchObject([
+      { name: "forge", tailnetAddress, wakePort },
+    ]);
     const log = { debug() {}, info() {}, warn() {}, error() {}, child: () => log };
-    createRinger({ log, ringBack: () => hub.port }).ring({
+    createWakeClient({ log, replyPort: () => hub.port }).wake({
       address: "127.0.0.1",
-      port: doorbellPort ?? 0,
+      port: wakePort ?? 0,
     });
     expect(await settled.promise).toBeUndefined();
     expect(await queue.getRun(runId)).toMatchObject({ status: "succeeded" });
@@ -275,7 +335,8 @@ describe("loom-agent doctor", () => {
       {
         ...env,
         SUPABASE_URL: database.url,
-        LOOM_NODE_KEY: await database.signKey({ role: "service_role", node: "forge" }),
+        SUPABASE_PUBLISHABLE_KEY: database.anonKey,
+        LOOM_NODE_KEY: await grantNodeKey(database, "forge"),
         LOOM_NODE_NAME: "forge",
       },
       ["doctor", "--json"],
@@ -297,7 +358,7 @@ describe("loom-agent doctor", () => {
     ]);
   });
 
-  test("says what is wrong and how to mend it, with 1", async () => {
+  test("says what is wrong and how to fix it, with 1", async () => {
     const folder = stateDir();
     const LOOM_NODE_KEY_FILE = path.join(folder, "key");
     writeFileSync(LOOM_NODE_KEY_FILE, "key", { mode: 0o644 });
@@ -311,23 +372,29 @@ describe("loom-agent doctor", () => {
   });
 });
 
+/** A Node that is not in npm's cache, where the one of these tests may be. */
+const NODE = { node: `exec ${process.execPath} "$@"` };
+
 describe("loom-agent install", () => {
+  const KEY = `loomn_${"k".repeat(43)}`;
   const settings = {
     SUPABASE_URL: "https://abc.supabase.co",
-    LOOM_NODE_KEY: "the-node-key",
+    SUPABASE_PUBLISHABLE_KEY: "publishable",
+    LOOM_NODE_KEY: KEY,
     LOOM_CAPABILITIES: "has-gpu",
     LOOM_GRACE_MS: "60000",
   };
 
   test("prints the unit and changes nothing", async () => {
     const HOME = stateDir();
-    const { code, output } = await runAgent({ ...settings, HOME }, [
+    const { PATH } = programs(NODE);
+    const { code, output } = await runAgent({ ...settings, HOME, PATH }, [
       "install",
       "--user",
       "--print",
     ]);
     expect(code).toBe(0);
-    expect(output).toContain("RestartPreventExitStatus=2 4");
+    expect(output).toContain("RestartPreventExitStatus=2 4 6");
     expect(output).toContain("TimeoutStopSec=90");
     expect(output).toMatch(/^ExecStart=\/.*main\.ts start$/m);
     expect(() => statSync(path.join(HOME, ".config"))).toThrow("ENOENT");
@@ -335,7 +402,10 @@ describe("loom-agent install", () => {
 
   test("writes settings and key for their owner only, starts the service, and removes it", async () => {
     const HOME = stateDir();
-    const { folder, PATH } = programs({ systemctl: 'echo "$@" >> "$(dirname "$0")/calls"' });
+    const { folder, PATH } = programs({
+      ...NODE,
+      systemctl: 'echo "$@" >> "$(dirname "$0")/calls"',
+    });
     const { code, output } = await runAgent({ ...settings, HOME, PATH }, [
       "install",
       "--user",
@@ -349,9 +419,9 @@ describe("loom-agent install", () => {
       key: path.join(HOME, ".config/loom-agent/node-key"),
     });
     const { settings: envFile, key } = JSON.parse(output);
-    expect(readFileSync(key, "utf8")).toBe("the-node-key\n");
+    expect(readFileSync(key, "utf8")).toBe(`${KEY}\n`);
     expect(readFileSync(envFile, "utf8")).toBe(
-      'SUPABASE_URL="https://abc.supabase.co"\nLOOM_CAPABILITIES="has-gpu"\nLOOM_GRACE_MS="60000"\n',
+      'SUPABASE_URL="https://abc.supabase.co"\nSUPABASE_PUBLISHABLE_KEY="publishable"\nLOOM_CAPABILITIES="has-gpu"\nLOOM_GRACE_MS="60000"\n',
     );
     for (const file of [envFile, key]) expect(statSync(file).mode & 0o777).toBe(0o600);
 
@@ -364,20 +434,28 @@ describe("loom-agent install", () => {
       "",
     ]);
     expect((await runAgent({ HOME, PATH }, ["uninstall", "--user"])).code).toBe(5);
-    expect(readFileSync(key, "utf8")).toBe("the-node-key\n");
+    expect(readFileSync(key, "utf8")).toBe(`${KEY}\n`);
   });
 
   test.for([
     { title: "settings are missing", env: {}, code: 2, says: "SUPABASE_URL" },
     { title: "nobody is named to run steps as", env: settings, code: 5, says: "--run-as" },
   ])("says what it needs when $title", async ({ env, code, says }) => {
-    const result = await runAgent({ ...env, HOME: stateDir() }, ["install", "--system", "--print"]);
+    const { PATH } = programs(NODE);
+    const result = await runAgent({ ...env, HOME: stateDir(), PATH }, [
+      "install",
+      "--system",
+      "--print",
+    ]);
     expect(result.code).toBe(code);
     expect(result.output).toContain(says);
   });
 
   test("says what failed where there is no systemd to talk to", async () => {
-    const { PATH } = programs({ systemctl: "echo 'Failed to connect to bus' >&2; exit 1" });
+    const { PATH } = programs({
+      ...NODE,
+      systemctl: "echo 'Failed to connect to bus' >&2; exit 1",
+    });
     const result = await runAgent({ ...settings, HOME: stateDir(), PATH }, ["install", "--user"]);
     expect(result.code).toBe(5);
     expect(result.output).toContain("Failed to connect to bus");

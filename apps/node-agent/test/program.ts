@@ -26,6 +26,18 @@ export function stateDir(): string {
   return folder;
 }
 
+/** `NODE_OPTIONS` of a machine whose clock is off by so many days. */
+export function clockOff(days: number): string {
+  const shift = `
+    const RealDate = Date;
+    const now = () => RealDate.now() + ${days} * 86_400_000;
+    globalThis.Date = class extends RealDate {
+      constructor(...given) { given.length === 0 ? super(now()) : super(...given); }
+      static now() { return now(); }
+    };`;
+  return `--import=data:text/javascript,${encodeURIComponent(shift)}`;
+}
+
 /** Runs a `loom-agent` to its end. */
 export async function runAgent(env: Record<string, string>, args: string[]) {
   const { exited, output } = startAgent(env, args);
@@ -33,10 +45,21 @@ export async function runAgent(env: Record<string, string>, args: string[]) {
 }
 
 /** Starts a `loom-agent`; it is killed at the end of the test at the latest. */
-export function startAgent(env: Record<string, string>, args: string[] = []): Agent {
-  const child = spawn(process.execPath, ["--conditions=@loom/source", MAIN, ...args], {
+export function startAgent(
+  env: Record<string, string>,
+  args: string[] = [],
+  {
+    node = process.execPath,
+    prefix = [],
+    ...options
+  }: { node?: string; prefix?: readonly string[]; cwd?: string; uid?: number } = {},
+): Agent {
+  const { PATH, NODE_COMPILE_CACHE } = process.env;
+  const argv = [...prefix, node, "--conditions=@loom/source", MAIN, ...args];
+  const child = spawn(argv[0] ?? node, argv.slice(1), {
+    ...options,
     // Nothing of this machine's own settings.
-    env: { PATH: process.env.PATH, LOOM_STATE_DIR: stateDir(), ...env },
+    env: { PATH, NODE_COMPILE_CACHE, LOOM_STATE_DIR: stateDir(), ...env },
     stdio: ["ignore", "pipe", "pipe"],
   });
   const output: string[] = [];

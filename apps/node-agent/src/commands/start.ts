@@ -1,77 +1,47 @@
-import { createQueue } from "@loom/queue";
-import {
-  cliSource,
-  createResolver,
-  firstOf,
-  localApiSource,
-  ownName,
-} from "@loom/tailscale-resolver";
-import {
-  describeMachine,
-  importWorkflows,
-  type LoadedWorkflows,
-  loadWorkflows,
-} from "@loom/worker";
-import { createClient } from "@supabase/supabase-js";
-import { pino } from "pino";
-import { type Env, EnvError, readEnv } from "../env.ts";
-import { toLogged } from "../exit.ts";
-import { withNodeKey } from "../node-key.ts";
-import { runAgent } from "../start-agent.ts";
+import { createProgramLog } from "@loom/program";
+import { identify, loadWorkflows, resolver, runAgent } from "../agent.ts";
+import { KEY_ADVICE, readEnv, withNodeKey } from "../env.ts";
+import { readJoined, withJoined } from "../joined.ts";
+import { openAgentKey } from "../rotate-key.ts";
 import { stateDir } from "../state-dir.ts";
+import { readMarker } from "../upgrade/marker.ts";
+import { becomePresent, beginStart, enterTrial, failTrial, type Start } from "../upgrade/trial.ts";
 
-const tailnet = firstOf([localApiSource(), cliSource()]);
-
-/** Where nodes are in the tailnet. An address is a node's for as long as it lives. */
-export const resolver = createResolver({ source: tailnet, ttlMs: 30_000 });
-
-/** What the node is called: as it was told, else as in the tailnet, else as the host. */
-export const nodeName = async ({ LOOM_NODE_NAME }: Env): Promise<string> =>
-  LOOM_NODE_NAME ?? (await ownName(tailnet).catch(() => describeMachine().name));
-
-export const queueOf = (env: Env) =>
-  createQueue({
-    client: createClient(env.SUPABASE_URL, env.LOOM_NODE_KEY, {
-      auth: { persistSession: false, autoRefreshToken: false },
-    }),
-  });
-
-/**
- * The workflows of the folder, or those that come with Loom.
- *
- * @throws EnvError when the folder cannot be read.
- */
-export async function readWorkflows(folder: string | undefined): Promise<LoadedWorkflows> {
-  if (!folder) return await importWorkflows([import.meta.resolve("@loom/workflows")]);
-  return await loadWorkflows(folder).catch((error: Error) => {
-    throw new EnvError(`LOOM_WORKFLOWS_DIR cannot be read: ${error.message}`);
-  });
+/** Runs the agent until SIGTERM or SIGINT. A second one, or SIGQUIT, stops without the grace. */
+export async function start(): Promise<void> {
+  const folder = stateDir(process.env);
+  const boot = { name: "loom-agent", variables: process.env, base: null } as const;
+  const log = createProgramLog({ ...boot, level: "info" });
+  const started = beginStart(folder, log);
+  try {
+    await run(folder, started);
+  } catch (error) {
+    // Whatever is wrong with a new agent: the one of before decides, and not a supervisor that may give up.
+    const { installed, isTrial } = started;
+    if (!installed || !isTrial || readMarker(folder)?.state !== "trial") throw error;
+    log.error({ err: error }, "the new agent cannot run: going back to the one of before");
+    becomePresent(installed);
+  }
 }
 
-/** Works as a node until SIGTERM or SIGINT; a second one, or SIGQUIT, cancels at once. */
-export async function start(): Promise<void> {
-  const variables = withNodeKey(process.env);
+async function run(folder: string, started: Start): Promise<void> {
+  const variables = withJoined(withNodeKey(process.env));
   const env = readEnv(variables);
-  const name = await nodeName(env);
-  // Through Node's own stream: pino's, when its reader is gone, tries to write the last
-  // lines for ever. Without a reader there is nobody to tell, and no reason to end.
-  process.stdout.on("error", () => {});
-  const log = pino(
-    {
-      name: "loom-agent",
-      level: env.LOG_LEVEL,
-      base: { node: name },
-      serializers: { err: toLogged },
-    },
-    process.stdout,
-  );
+  const program = createProgramLog({
+    name: "loom-agent",
+    level: env.LOG_LEVEL,
+    variables,
+    base: null,
+  });
+  const identity = await identify(env, { folder, log: program });
+  const log = program.child({ node: identity.name });
   const stop = new AbortController();
   const abort = new AbortController();
   const onSignal = (signal: NodeJS.Signals) => {
     if (signal === "SIGQUIT" || stop.signal.aborted) {
       log.warn({ signal }, "stopping now: giving back what runs");
       abort.abort();
-      // Whoever asks once more means it.
+      // The next signal ends the process.
       for (const each of ["SIGTERM", "SIGINT", "SIGQUIT"]) process.removeListener(each, onSignal);
     } else {
       log.info({ signal }, "stopping: finishing what runs, claiming nothing more");
@@ -79,28 +49,40 @@ export async function start(): Promise<void> {
     }
   };
   for (const signal of ["SIGTERM", "SIGINT", "SIGQUIT"] as const) process.on(signal, onSignal);
-  if (env.isServiceKey) {
-    log.warn({}, "SUPABASE_SERVICE_ROLE_KEY can do everything: give this node a key of its own");
+  if (env.database.nodeKey === undefined) {
+    log.warn({}, `SUPABASE_SERVICE_ROLE_KEY can do everything: ${KEY_ADVICE}`);
   }
-  const loaded = await readWorkflows(env.LOOM_WORKFLOWS_DIR);
-  for (const { file, problem } of loaded.problems) {
-    log.error({ file, problem }, "workflow file not used");
-  }
-  await runAgent(
+  const loaded = await loadWorkflows(env, { variables, stateDir: folder, log });
+  const joined = readJoined(folder);
+  const key = openAgentKey(env, { folder, node: identity.name });
+  // The key is for the database that it joined with.
+  const isJoined = joined?.database.url === env.SUPABASE_URL;
+  const end = await runAgent(
     {
-      name,
+      identity,
       env,
-      queue: queueOf(env),
+      queue: key.queue,
+      key,
       resolver,
       loaded,
-      stateDir: stateDir(variables),
+      stateDir: folder,
       variables,
+      start: started,
+      hubUrl: joined?.hub.url,
+      filesHubUrl: env.LOOM_HUB_URL ?? (isJoined ? joined?.hub.url : undefined),
+      source: joined?.codeKey ? { url: joined.hub.url, publicKey: joined.codeKey } : undefined,
       log,
     },
     {
       stop: stop.signal,
       abort: abort.signal,
-      onReprobe: (lookAgain) => void process.on("SIGHUP", lookAgain),
+      onReprobe: (reprobe) => void process.on("SIGHUP", reprobe),
     },
   );
+  const { installed } = started;
+  if (!installed || end === "stopped" || stop.signal.aborted || abort.signal.aborted) return;
+  if (end === "trial") enterTrial(folder, { installed, log });
+  else failTrial(folder, log);
+  // Still here: the agent of before goes on, as a new process would.
+  becomePresent(installed);
 }

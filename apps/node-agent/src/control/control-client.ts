@@ -1,9 +1,9 @@
 import { request } from "node:http";
 import { connect } from "node:net";
 import { text } from "node:stream/consumers";
-import type { AgentStatus } from "../agent-status.ts";
 import { NoAgentError, RefusedError } from "../errors.ts";
 import { findSockets } from "../state-dir.ts";
+import type { AgentStatus } from "./agent-status.ts";
 
 const TIMEOUT_MS = 20_000;
 

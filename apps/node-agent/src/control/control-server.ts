@@ -1,37 +1,33 @@
 import { once } from "node:events";
 import { chmodSync, rmSync } from "node:fs";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
-import { json } from "node:stream/consumers";
-import type { NodeStatusChange } from "@loom/queue";
+import type { Readable } from "node:stream";
+import { type NodeStatusChange, QueueRequestError } from "@loom/queue";
+import { lengthOf, limits } from "@loom/workflow";
 import { z } from "zod";
-import type { AgentStatus } from "../agent-status.ts";
 import { PreconditionError } from "../errors.ts";
+import type { AgentStatus } from "./agent-status.ts";
 import { isAnswered } from "./control-client.ts";
 
 // sun_path of unix(7), without its final NUL; macOS has 104.
 const MAX_PATH_BYTES = 103;
-const MAX_BODY_BYTES = 16_384;
-
-const change = z.strictObject({
-  note: z.string().optional(),
-  forMs: z.int().optional(),
-});
-
 const STATUS_OF: Readonly<Record<string, NodeStatusChange["status"]>> = {
   "/pause": "paused",
   "/drain": "draining",
   "/resume": "active",
 };
 
-/** What an agent lets its own user ask and do. */
+/** The requests that an agent answers to its own user. */
 export interface Controls {
   status(): AgentStatus;
   setStatus(change: NodeStatusChange): Promise<{ returned: number }>;
+  /** Gives the node a new key. */
+  rotateKey(): Promise<{ node: string; keyId: string }>;
 }
 
 /**
  * Answers on a socket that only the agent's user can open: `/healthz`, `/readyz` and `/status`;
- * `POST /pause`, `/drain` and `/resume`.
+ * `POST /pause`, `/drain`, `/resume` and `/rotate-key`.
  *
  * @throws PreconditionError when an agent of this node answers there already, or the path is
  *   too long for a socket.
@@ -48,22 +44,15 @@ export async function openControl(
       `an agent answers at ${socket} already: stop it, or give one of the two another LOOM_NODE_NAME or LOOM_STATE_DIR`,
     );
   }
-  // Left by an agent that was killed.
+  // An agent that was killed has left it.
   rmSync(socket, { force: true });
   const server = createServer((request, response) => {
     answer(request, controls).then(
       ([status, body]) => respond(response, status, body),
-      (error: unknown) => {
-        const { code, message } = error as Error & { code?: string };
-        const isWrong = error instanceof SyntaxError || error instanceof z.ZodError;
-        respond(response, isWrong ? 400 : 500, {
-          code: isWrong ? "INVALID_ARGUMENT" : (code ?? "INTERNAL"),
-          message,
-        });
-      },
+      (error: unknown) => respond(response, ...refusal(error as Error)),
     );
   });
-  // The folder is the user's own; the socket is closed to others before anybody may connect.
+  // The folder belongs to the user. Other users cannot open the socket at any moment.
   const umask = process.umask(0o177);
   server.listen(socket);
   process.umask(umask);
@@ -81,7 +70,7 @@ export async function openControl(
 
 async function answer(
   request: IncomingMessage,
-  { status, setStatus }: Controls,
+  { status, setStatus, rotateKey }: Controls,
 ): Promise<[status: number, body: unknown]> {
   const path = request.url ?? "/";
   if (request.method === "GET") {
@@ -90,17 +79,88 @@ async function answer(
       return status().ready ? [200, { status: "ready" }] : [503, { status: "not ready" }];
     if (path === "/status") return [200, status()];
   }
+  if (request.method === "POST" && path === "/rotate-key") return [200, await rotateKey()];
   const wanted = STATUS_OF[path];
   if (request.method === "POST" && wanted) {
-    if (!(Number(request.headers["content-length"] ?? 0) <= MAX_BODY_BYTES)) {
-      return [413, { code: "INVALID_ARGUMENT", message: "that is too long" }];
-    }
-    const { note, forMs } = change.parse(await json(request));
-    return [200, { status: wanted, ...(await setStatus({ status: wanted, note, forMs })) }];
+    const change = { status: wanted, ...(await readChange(request)) };
+    return [200, { status: wanted, ...(await setStatus(change)) }];
   }
   return [404, { code: "NOT_FOUND", message: `there is no ${request.method} ${path}` }];
 }
 
+function refusal(error: Error & { code?: string }): [status: number, body: unknown] {
+  const { code = "INTERNAL", message } = error;
+  if (error instanceof InvalidChangeError) return [400, { code, message }];
+  if (error instanceof QueueRequestError) {
+    const { reason, hint } = error;
+    return [400, { code, message: hint ? `${reason}: ${hint}` : reason }];
+  }
+  return [500, { code, message }];
+}
+
 function respond(response: ServerResponse, status: number, body: unknown): void {
   response.writeHead(status, { "content-type": "application/json" }).end(JSON.stringify(body));
+}
+
+const MAX_BODY_BYTES = 16_384;
+
+const EXAMPLE = '{"note": "gaming", "forMs": 3600000}';
+const { noteLength, delayMs } = limits;
+
+const NOTE = `note is why, for people: a text of up to ${noteLength} characters`;
+const FOR_MS = `forMs is how long, in whole milliseconds: a number from 0 to ${delayMs}, which is a year`;
+
+const change = z.strictObject(
+  {
+    note: z
+      .string({ error: NOTE })
+      .refine((note) => lengthOf(note) <= noteLength, { error: NOTE })
+      .optional(),
+    forMs: z
+      .int({ error: FOR_MS })
+      .min(0, { error: FOR_MS })
+      .max(delayMs, { error: FOR_MS })
+      .optional(),
+  },
+  {
+    error: ({ code, keys }) =>
+      code === "unrecognized_keys"
+        ? `there is no ${(keys as string[]).join(", ")}: only note and forMs`
+        : `the body is an object, such as ${EXAMPLE}`,
+  },
+);
+
+/** A request to change the node's status is invalid. */
+class InvalidChangeError extends Error {
+  override readonly name = "InvalidChangeError";
+  readonly code = "INVALID_ARGUMENT";
+}
+
+/**
+ * Reads the reason for a change of the node's status, and how long it lasts.
+ *
+ * @throws InvalidChangeError
+ */
+async function readChange(body: Readable): Promise<Omit<NodeStatusChange, "status">> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of body as AsyncIterable<Buffer>) {
+    bytes += chunk.length;
+    if (bytes > MAX_BODY_BYTES) {
+      throw new InvalidChangeError(`the body is longer than ${MAX_BODY_BYTES} bytes`);
+    }
+    chunks.push(chunk);
+  }
+  const read = change.safeParse(parse(Buffer.concat(chunks)));
+  if (read.success) return read.data;
+  const sentences = read.error.issues.map(({ message }) => message);
+  throw new InvalidChangeError([...new Set(sentences)].join("; "));
+}
+
+function parse(bytes: Buffer): unknown {
+  try {
+    return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
+  } catch {
+    throw new InvalidChangeError(`the body is not JSON in UTF-8, such as ${EXAMPLE}`);
+  }
 }
