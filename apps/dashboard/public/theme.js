@@ -1,4 +1,4 @@
-// Before the first paint, so that a chosen theme does not flash in the other one.
+// Runs before the first paint, so that the page does not flash in the other theme.
 {
   const theme = localStorage.getItem("loom.theme");
   if (theme === "light" || theme === "dark") document.documentElement.dataset.theme = theme;

@@ -1,55 +1,56 @@
-import type { Session } from "@loom/hub/client";
+import type { Session } from "@loom/client";
 import { useCallback, useEffect, useState } from "react";
+import { LoginPage } from "./account/login-page.tsx";
+import { SessionProvider } from "./account/session.tsx";
 import { hub, isLoggedOut } from "./hub.ts";
 import { createLive, type Live } from "./live/live.ts";
 import { LiveProvider } from "./live/live-context.tsx";
-import { LoginPage } from "./pages/login-page.tsx";
 import { Failure, Loading } from "./parts/notice.tsx";
-import { SessionProvider } from "./session-context.tsx";
 import { Shell } from "./shell.tsx";
 
-/** Between two looks at a hub that did not answer. */
+/** Interval between requests to a hub that does not answer. */
 const RETRY_MS = 3_000;
 
-type Door = { session: Session } | "unknown" | "closed" | { error: unknown };
+type Login = { session: Session } | "unknown" | "none" | { error: unknown };
 
-/** Who asks, first: everything else is behind the door. */
+/** Finds the session, then shows the pages; shows the login page if there is no session. */
 export function App() {
-  const [door, setDoor] = useState<Door>("unknown");
+  const [login, setLogin] = useState<Login>("unknown");
   const [live, setLive] = useState<Live>();
 
-  const knock = useCallback(() => {
+  const askSession = useCallback(() => {
     hub.getSession().then(
-      (session) => setDoor({ session }),
-      (error: unknown) => setDoor(isLoggedOut(error) ? "closed" : { error }),
+      (session) => setLogin({ session }),
+      (error: unknown) => setLogin(isLoggedOut(error) ? "none" : { error }),
     );
   }, []);
-  useEffect(knock, [knock]);
+  useEffect(askSession, [askSession]);
 
-  const hasFailed = typeof door === "object" && "error" in door;
+  const hasFailed = typeof login === "object" && "error" in login;
   useEffect(() => {
     if (!hasFailed) return;
-    const timer = setInterval(knock, RETRY_MS);
+    const timer = setInterval(askSession, RETRY_MS);
     return () => clearInterval(timer);
-  }, [hasFailed, knock]);
+  }, [hasFailed, askSession]);
 
-  const isIn = typeof door === "object" && "session" in door;
+  const isLoggedIn = typeof login === "object" && "session" in login;
+  const session = isLoggedIn ? login.session : undefined;
   useEffect(() => {
-    if (!isIn) return;
-    const opened = createLive({ onLoggedOut: () => setDoor("closed") });
+    if (!session) return;
+    const opened = createLive({ session, onLoggedOut: () => setLogin("none") });
     setLive(opened);
     return () => opened.close();
-  }, [isIn]);
+  }, [session]);
 
-  if (door === "closed") return <LoginPage onLoggedIn={(session) => setDoor({ session })} />;
+  if (login === "none") return <LoginPage onLoggedIn={(session) => setLogin({ session })} />;
   if (hasFailed) {
     return (
       <main className="alone">
-        <Failure error={door.error} onRetry={knock} />
+        <Failure error={login.error} onRetry={askSession} />
       </main>
     );
   }
-  if (!isIn || !live) {
+  if (!isLoggedIn || !live) {
     return (
       <main className="alone">
         <Loading />
@@ -57,7 +58,7 @@ export function App() {
     );
   }
   return (
-    <SessionProvider value={{ ...door.session, logOut: () => setDoor("closed") }}>
+    <SessionProvider value={{ ...login.session, logOut: () => setLogin("none") }}>
       <LiveProvider value={live}>
         <Shell />
       </LiveProvider>

@@ -1,16 +1,16 @@
 import { type AnchorHTMLAttributes, type MouseEvent, useSyncExternalStore } from "react";
 
-/** The address, split: `/runs/4f?tab=log` is `["runs", "4f"]` and `{ tab: "log" }`. */
+/** The page's address: `/runs/4f?tab=log` has the path `["runs", "4f"]` and the query `tab=log`. */
 export interface Address {
   path: readonly string[];
   query: URLSearchParams;
 }
 
 const listeners = new Set<() => void>();
-const tell = (): void => {
+const notify = (): void => {
   for (const listener of listeners) listener();
 };
-addEventListener("popstate", tell);
+addEventListener("popstate", notify);
 
 const subscribe = (listener: () => void) => {
   listeners.add(listener);
@@ -25,7 +25,7 @@ export function useAddress(): Address {
   return { path, query: url.searchParams };
 }
 
-/** What is no encoded text is taken as it stands. */
+/** Malformed percent-encoding is kept as it is. */
 function decode(part: string): string {
   try {
     return decodeURIComponent(part);
@@ -36,22 +36,22 @@ function decode(part: string): string {
 
 export function navigate(to: string): void {
   history.pushState(null, "", to);
-  tell();
+  notify();
   scrollTo(0, 0);
-  // Whoever cannot see that the page changed is told by where the focus is.
+  // A screen reader announces the new page by the focus.
   document.getElementById("page")?.focus({ preventScroll: true });
 }
 
-/** Changes a part of the query in place: filters, tabs and the like are no steps of the history. */
+/** Changes one query parameter without a new entry in the history, for filters and tabs. */
 export function setQuery(name: string, value: string | null): void {
   const url = new URL(location.href);
   if (value === null || value === "") url.searchParams.delete(name);
   else url.searchParams.set(name, value);
   history.replaceState(null, "", url);
-  tell();
+  notify();
 }
 
-/** A link within the page. */
+/** A link that changes the page without loading the document. */
 export function Link(props: AnchorHTMLAttributes<HTMLAnchorElement> & { href: string }) {
   const onClick = (event: MouseEvent<HTMLAnchorElement>) => {
     props.onClick?.(event);
@@ -63,6 +63,6 @@ export function Link(props: AnchorHTMLAttributes<HTMLAnchorElement> & { href: st
   return <a {...props} href={props.href} onClick={onClick} />;
 }
 
-/** An address with names in it. */
+/** Builds a path from parts and encodes each. */
 export const to = (...parts: (string | number)[]): string =>
   `/${parts.map((part) => encodeURIComponent(part)).join("/")}`;

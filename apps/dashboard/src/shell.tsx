@@ -1,28 +1,33 @@
 import { useEffect, useState } from "react";
-import { DoctorSign } from "./doctor/doctor-sign.tsx";
+import { SettingsPage } from "./account/settings-page.tsx";
+import { ApprovalsPage } from "./approvals/approvals-page.tsx";
+import { usePending } from "./approvals/use-approvals.ts";
+import { DoctorPage } from "./doctor/doctor-page.tsx";
 import { type Examined, useDoctor } from "./doctor/use-doctor.ts";
-import { ConnectionSign } from "./live/connection-sign.tsx";
+import { ExplainPage } from "./explain/explain-page.tsx";
 import { useLive, useLiveState } from "./live/live-context.tsx";
-import { DoctorPage } from "./pages/doctor-page.tsx";
-import { ExplainPage } from "./pages/explain-page.tsx";
-import { LoomPage } from "./pages/loom-page.tsx";
-import { MeshPage } from "./pages/mesh-page.tsx";
-import { NodePage } from "./pages/node-page.tsx";
-import { NodesPage } from "./pages/nodes-page.tsx";
-import { QueuePage } from "./pages/queue-page.tsx";
-import { RunPage } from "./pages/run-page.tsx";
-import { RunsPage } from "./pages/runs-page.tsx";
-import { SchedulesPage } from "./pages/schedules-page.tsx";
-import { SettingsPage } from "./pages/settings-page.tsx";
-import { WorkflowPage } from "./pages/workflow-page.tsx";
-import { WorkflowsPage } from "./pages/workflows-page.tsx";
+import type { ConnectionState } from "./live/shared-stream.ts";
+import { MapPage } from "./map/map-page.tsx";
+import { AddMachinePage } from "./nodes/add-machine-page.tsx";
+import { MeshPage } from "./nodes/mesh-page.tsx";
+import { NodePage } from "./nodes/node-page.tsx";
+import { NodesPage } from "./nodes/nodes-page.tsx";
+import { HookPage } from "./notifications/hook-page.tsx";
+import { NotificationsPage } from "./notifications/notifications-page.tsx";
 import { Notice } from "./parts/notice.tsx";
+import { ThemeSwitch } from "./parts/theme-switch.tsx";
+import { formatDuration, useNow } from "./parts/time.tsx";
+import { Wordmark } from "./parts/wordmark.tsx";
+import { QueuePage } from "./queue/queue-page.tsx";
 import { Link, navigate, useAddress } from "./router.tsx";
-import { ThemeSwitch } from "./theme-switch.tsx";
-import type { Asked } from "./use-hub.ts";
-import { Wordmark } from "./wordmark.tsx";
+import { RunPage } from "./runs/run-page.tsx";
+import { RunsPage } from "./runs/runs-page.tsx";
+import type { HubQuery } from "./use-hub.ts";
+import { SchedulesPage } from "./workflows/schedules-page.tsx";
+import { WorkflowPage } from "./workflows/workflow-page.tsx";
+import { WorkflowsPage } from "./workflows/workflows-page.tsx";
 
-/** Every page of the menu: its address, its name, and the key that opens it after `g`. */
+/** The pages of the menu; `g` and then `key` opens a page. */
 const MENU = [
   {
     href: "/",
@@ -33,6 +38,7 @@ const MENU = [
   { href: "/runs", name: "Runs", key: "r", icon: "M3 6h12M3 12h18M3 18h9" },
   { href: "/workflows", name: "Workflows", key: "w", icon: "M4 4h6v6H4zM14 14h6v6h-6zM7 10v7h7" },
   { href: "/nodes", name: "Nodes", key: "n", icon: "M3 5h18v6H3zM3 14h18v6H3zM7 8h.01M7 17h.01" },
+  { href: "/approvals", name: "Approvals", key: "a", icon: "M4 5h16v14H4zM8 12l3 3 5-6" },
   { href: "/queue", name: "Queue", key: "q", icon: "M12 3a9 9 0 1 0 9 9M12 7v5l3 3" },
   {
     href: "/explain",
@@ -41,6 +47,12 @@ const MENU = [
     icon: "M9 9a3 3 0 1 1 4.5 2.6Q12 12.500 12 14M12 18h.01M3 12a9 9 0 1 0 18 0 9 9 0 0 0-18 0",
   },
   { href: "/schedules", name: "Schedules", key: "s", icon: "M4 6h16v14H4zM4 10h16M8 3v4M16 3v4" },
+  {
+    href: "/notifications",
+    name: "Notifications",
+    key: "t",
+    icon: "M6 17V11a6 6 0 0 1 12 0v6M4 17h16M10 20h4",
+  },
   {
     href: "/mesh",
     name: "Mesh",
@@ -56,16 +68,22 @@ const MENU = [
   },
 ] as const;
 
+/** A page of its own, under "Nodes". */
+const ADD_MACHINE = "add-machine";
+
 /** The frame around every page. */
 export function Shell() {
   const { path } = useAddress();
   const doctor = useDoctor();
+  const pending = usePending().data;
   useShortcuts();
   const section = path[0] ?? "";
+  const menuSection = section === ADD_MACHINE ? "nodes" : section;
   useEffect(() => {
     const item = MENU.find(({ href }) => href === `/${section}`);
-    document.title = item && section !== "" ? `${item.name} · Loom` : "Loom";
-    // On a narrow screen the menu is longer than what is seen of it.
+    const name = section === ADD_MACHINE ? "Add a machine" : item?.name;
+    document.title = name && section !== "" ? `${name} · Loom` : "Loom";
+    // On a narrow screen the menu scrolls.
     document.querySelector(".menu [aria-current]")?.scrollIntoView({ block: "nearest" });
   }, [section]);
 
@@ -87,13 +105,20 @@ export function Shell() {
           <Link
             key={href}
             href={href}
-            aria-current={href === `/${section}` ? "page" : undefined}
+            aria-current={href === `/${menuSection}` ? "page" : undefined}
             aria-keyshortcuts={`g ${key}`}
           >
             <svg viewBox="0 0 24 24" aria-hidden="true">
               <path d={icon} />
             </svg>
             <span>{name}</span>
+            {href === "/approvals" && pending && pending.data.length > 0 && (
+              <span className="menu-count">
+                {pending.data.length}
+                {pending.next !== null && "+"}
+                <span className="visually-hidden"> to decide</span>
+              </span>
+            )}
           </Link>
         ))}
       </nav>
@@ -104,22 +129,28 @@ export function Shell() {
   );
 }
 
-function Page({ path, doctor }: { path: readonly string[]; doctor: Asked<Examined> }) {
+function Page({ path, doctor }: { path: readonly string[]; doctor: HubQuery<Examined> }) {
   const [section, name] = path;
   if (path.length > 2) return <NoSuchPage />;
   switch (section) {
     case undefined:
-      return <LoomPage />;
+      return <MapPage />;
     case "runs":
       return name === undefined ? <RunsPage /> : <RunPage key={name} id={name} />;
     case "workflows":
       return name === undefined ? <WorkflowsPage /> : <WorkflowPage key={name} name={name} />;
     case "nodes":
       return name === undefined ? <NodesPage /> : <NodePage key={name} name={name} />;
+    case ADD_MACHINE:
+      return <AddMachinePage />;
+    case "approvals":
+      return name === undefined ? <ApprovalsPage /> : <NoSuchPage />;
     case "queue":
       return <QueuePage />;
     case "explain":
       return <ExplainPage />;
+    case "notifications":
+      return name === undefined ? <NotificationsPage /> : <HookPage key={name} name={name} />;
     case "mesh":
       return <MeshPage />;
     case "doctor":
@@ -141,7 +172,7 @@ const NoSuchPage = () => (
   </Notice>
 );
 
-/** `g` and a letter opens a page, `p` pauses; never while something is being typed. */
+/** `g` and a letter opens a page, `p` pauses. Typing in a field triggers nothing. */
 function useShortcuts(): void {
   const live = useLive();
   const { connection } = useLiveState();
@@ -163,4 +194,52 @@ function useShortcuts(): void {
     addEventListener("keydown", onKey);
     return () => removeEventListener("keydown", onKey);
   }, [isGoing, connection, live]);
+}
+
+const CONNECTION_WORDS: Readonly<Record<ConnectionState, string>> = {
+  connecting: "connecting",
+  live: "live",
+  reconnecting: "reconnecting",
+  paused: "paused",
+  refused: "hub unavailable",
+};
+
+/** Whether the page is up to date, and the button that pauses it. */
+function ConnectionSign() {
+  const live = useLive();
+  const { connection, heardAt } = useLiveState();
+  useNow();
+  const isPaused = connection === "paused";
+  const isCut = connection === "reconnecting" || connection === "refused";
+  return (
+    <div className={`connection connection-${connection}`}>
+      <span className="connection-word" role="status">
+        <span className="dot" aria-hidden="true" />
+        {CONNECTION_WORDS[connection]}
+      </span>
+      {isCut && (
+        <span className="muted hide-narrow">as of {formatDuration(Date.now() - heardAt)} ago</span>
+      )}
+      <button
+        type="button"
+        className="quiet"
+        aria-keyshortcuts="p"
+        onClick={() => (isPaused ? live.resume() : live.pause())}
+      >
+        {isPaused ? "Resume" : "Pause"}
+      </button>
+    </div>
+  );
+}
+
+/** A link to the doctor, shown while a check fails. */
+function DoctorSign({ examined }: { examined: Examined | undefined }) {
+  const failed = examined?.checks.filter(({ status }) => status === "fail").length ?? 0;
+  if (failed === 0) return null;
+  return (
+    <Link href="/doctor" className="doctor-sign">
+      <span aria-hidden="true">✕</span> {failed}{" "}
+      <span className="doctor-words">{failed === 1 ? "check fails" : "checks fail"}</span>
+    </Link>
+  );
 }

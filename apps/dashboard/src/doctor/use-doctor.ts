@@ -1,29 +1,29 @@
-import type { Diagnosis } from "@loom/hub/client";
+import type { Diagnosis } from "@loom/client";
 import { useEffect } from "react";
 import { hub } from "../hub.ts";
 import { useLiveState } from "../live/live-context.tsx";
-import { type Asked, useHub } from "../use-hub.ts";
+import { type HubQuery, useHub } from "../use-hub.ts";
 
-/** Of each tab that is seen: the checks ask the database, the tailnet and every doorbell. */
+/** Interval in a visible tab. The checks query the database, the tailnet and every wake server. */
 const ASK_EVERY_MS = 60_000;
 
-/** What the doctor found, and when, by this clock. */
+/** The doctor's diagnosis and its time by this clock, in ms since the epoch. */
 export interface Examined extends Diagnosis {
   at: number;
 }
 
-/** Asks the hub's doctor every minute. The shell does, for all that shows what it finds. */
-export function useDoctor(): Asked<Examined> {
+/** Gets the diagnosis every minute. The shell calls this once for all its users. */
+export function useDoctor(): HubQuery<Examined> {
   const { connection } = useLiveState();
-  const asked = useHub("doctor", async (call) => ({
+  const diagnosis = useHub("doctor", async (call) => ({
     at: Date.now(),
     ...(await hub.getDoctor(call)),
   }));
-  const { reload } = asked;
+  const { reload } = diagnosis;
   useEffect(() => {
     if (connection === "paused") return;
     const timer = setInterval(() => document.hidden || reload(), ASK_EVERY_MS);
     return () => clearInterval(timer);
   }, [connection, reload]);
-  return asked;
+  return diagnosis;
 }

@@ -1,11 +1,11 @@
-import type { JobExplanation } from "@loom/hub/client";
+import type { JobExplanation } from "@loom/client";
 import { hub } from "../hub.ts";
-import { Answer, Notice } from "../parts/notice.tsx";
+import { Loaded, Notice } from "../parts/notice.tsx";
 import { Link } from "../router.tsx";
 import { useHub } from "../use-hub.ts";
 import { Cause, Explained } from "./explained.tsx";
 
-/** Why a job is where it is, as the nodes are now. */
+/** Why a job has the state it has, as of now. */
 export function JobExplained({ id }: { id: number }) {
   const explained = useHub(
     `explain ${id}`,
@@ -15,23 +15,31 @@ export function JobExplained({ id }: { id: number }) {
   const missing = (
     <Notice title={`There is no job ${id}`}>
       <p>
-        What waits is in the <Link href="/queue">queue</Link>.
+        The <Link href="/queue">queue</Link> lists the steps that wait.
       </p>
     </Notice>
   );
   return (
-    <Answer asked={explained} missing={missing}>
-      {(data) => <Told explained={data} />}
-    </Answer>
+    <Loaded query={explained} missing={missing}>
+      {(data) => <Explanations explained={data} />}
+    </Loaded>
   );
 }
 
-function Told({ explained: { code, summary, holds, explanation } }: { explained: JobExplanation }) {
+function Explanations({
+  explained: { code, summary, holds, explanation },
+}: {
+  explained: JobExplanation;
+}) {
   const isHeld = explanation === null || explanation.code !== code;
   return (
     <>
       {isHeld && (
-        <Cause code={code} summary={`It ${says(code, summary)}`} isGood={explanation === null}>
+        <Cause
+          code={code}
+          summary={`It ${predicateOf(code, summary)}`}
+          isGood={explanation === null}
+        >
           {holds.map((hold) => (
             <p key={hold.code} className="muted">
               {[hold.summary, hold.fix].filter(Boolean).join(": ")}
@@ -45,6 +53,6 @@ function Told({ explained: { code, summary, holds, explanation } }: { explained:
   );
 }
 
-/** The hub's summary of a paused workflow begins with its noun. */
-const says = (code: string, summary: string): string =>
+/** The hub's summary of a paused workflow is a sentence of its own. */
+const predicateOf = (code: string, summary: string): string =>
   code === "paused_workflow" ? `waits: ${summary}` : summary;

@@ -1,72 +1,78 @@
-import { type Event, eventTypes } from "@loom/hub/client";
+import type { Event, Session } from "@loom/client";
+import { hub } from "../hub.ts";
+import { REPLAY_MS } from "../map/state/recorder.ts";
+import { type ConnectionState, createSharedStream, type StreamMessage } from "./shared-stream.ts";
+import type { TabMessage } from "./stream-worker.ts";
 
-export type ConnectionState = "connecting" | "live" | "reconnecting" | "paused" | "refused";
+/** Interval at which a tab says that it still listens. */
+const HERE_MS = 10_000;
 
-/** Before a stream that the hub refused is asked for again. */
-const RETRY_MS = 3_000;
-
-/** What a stream is for. */
-export interface ConnectionOptions {
-  url: string;
+interface ConnectionOptions {
+  /** Tabs of one session share a stream. */
+  session: Pick<Session, "who" | "expiresAt">;
   onState: (state: ConnectionState) => void;
-  /** A stream begins, with what happened before it. */
+  /** A stream begins, with the past first. */
   onStart: () => void;
-  /** `isPast` until `onNow`; also of what happened while the stream was broken. */
+  /** `isPast` until `onNow`, and for events that happened while the stream was broken. */
   onEvent: (event: Event, isPast: boolean) => void;
-  /** What follows happens as it is told. */
+  /** The events that follow are live. */
   onNow: () => void;
-  /** There is a gap in what was told: what is known may be wrong. */
+  /** Events are missing: what is known may be wrong. */
   onGap: () => void;
 }
 
 /**
- * One stream of events for as long as it is open. The browser itself comes again after a break, and says
- * where it left off.
+ * Follows the hub's events over one stream that all tabs of this browser share. A browser without shared workers
+ * opens one for each tab.
  *
- * @returns what closes it.
+ * @returns a function that closes the connection.
  */
-export function openConnection({
-  url,
-  onState,
-  onStart,
-  onEvent,
-  onNow,
-  onGap,
-}: ConnectionOptions): () => void {
-  let source: EventSource | undefined;
-  let timer: ReturnType<typeof setTimeout> | undefined;
+export function openConnection(options: ConnectionOptions): () => void {
+  const send = (message: StreamMessage) => take(message, options);
+  return "SharedWorker" in globalThis ? joinWorker(options.session, send) : ownStream().add(send);
+}
 
-  const open = () => {
-    const current = new EventSource(url);
-    source = current;
-    let hasStarted = false;
-    let isPast = true;
-    current.onopen = () => {
-      isPast = true;
-      onState("live");
-      // After a break the stream goes on where it was.
-      if (!hasStarted) onStart();
-      hasStarted = true;
-    };
-    current.onerror = () => {
-      if (current.readyState !== EventSource.CLOSED) return onState("reconnecting");
-      // The hub answered with something else than a stream: the session may be over.
-      onState("refused");
-      timer = setTimeout(open, RETRY_MS);
-    };
-    current.addEventListener("reset", onGap);
-    current.addEventListener("now", () => {
-      isPast = false;
-      onNow();
-    });
-    for (const type of eventTypes) {
-      current.addEventListener(type, ({ data }) => onEvent(JSON.parse(data) as Event, isPast));
-    }
+let own: ReturnType<typeof createSharedStream> | undefined;
+function ownStream() {
+  own ??= createSharedStream({
+    follow: (options) => hub.streamEvents(options),
+    pastMs: REPLAY_MS,
+  });
+  return own;
+}
+
+function joinWorker(
+  { who, expiresAt }: ConnectionOptions["session"],
+  send: (message: StreamMessage) => void,
+): () => void {
+  const worker = new SharedWorker(new URL("./stream-worker.ts", import.meta.url), {
+    type: "module",
+    // Another session may see other data, so it has its own worker and stream.
+    name: `loom ${who} ${expiresAt}`,
+  });
+  const { port } = worker;
+  const say = (message: TabMessage) => port.postMessage(message);
+  let leaveOwn: (() => void) | undefined;
+  // The script cannot be loaded, for example because the hub was replaced by another version.
+  worker.onerror = () => {
+    leaveOwn ??= ownStream().add(send);
   };
-
-  open();
+  port.onmessage = ({ data }: MessageEvent<StreamMessage>) => send(data);
+  say("here");
+  const timer = setInterval(say, HERE_MS, "here");
   return () => {
-    clearTimeout(timer);
-    source?.close();
+    clearInterval(timer);
+    worker.onerror = null;
+    leaveOwn?.();
+    say("gone");
+    port.close();
   };
+}
+
+function take(message: StreamMessage, options: ConnectionOptions): void {
+  if (message.type === "state") options.onState(message.state);
+  else if (message.type === "event") options.onEvent(message.event, message.isPast);
+  else if (message.type === "start") options.onStart();
+  else if (message.type === "now") options.onNow();
+  else options.onGap();
 }

@@ -6,7 +6,7 @@ export const LiveProvider = LiveContext.Provider;
 
 export function useLive(): Live {
   const live = useContext(LiveContext);
-  if (!live) throw new Error("there is no connection around this component");
+  if (!live) throw new Error("useLive needs a LiveProvider above the component");
   return live;
 }
 
@@ -15,10 +15,10 @@ export function useLiveState(): LiveState {
   return useSyncExternalStore(live.subscribe, () => live.state);
 }
 
-/** Calls for every event; the newest function that was given. */
+/** Calls `onEvent` for every event; always the function of the latest rendering. */
 export function useEvents(onEvent: EventListener): void {
   const live = useLive();
   const newest = useRef(onEvent);
   newest.current = onEvent;
-  useEffect(() => live.onEvent((...told) => newest.current(...told)), [live]);
+  useEffect(() => live.onEvent((...args) => newest.current(...args)), [live]);
 }

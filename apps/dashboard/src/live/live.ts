@@ -1,59 +1,68 @@
-import type { Event, JobQuery, RunQuery } from "@loom/hub/client";
-import { everyPage } from "@loom/hub/client";
+import { type Event, everyPage, type JobQuery, type RunQuery, type Session } from "@loom/client";
 import { hub, isLoggedOut } from "../hub.ts";
-import type { Mesh } from "../mesh/mesh.ts";
-import type { Reading } from "../mesh/read-mesh.ts";
-import { createRecorder, REPLAY_MS, type Recorder } from "../mesh/recorder.ts";
-import { type ConnectionState, openConnection } from "./connection.ts";
-import { createRounds } from "./rounds.ts";
+import type { MapState } from "../map/state/map-state.ts";
+import type { Reading } from "../map/state/reading.ts";
+import { createRecorder, type Recorder } from "../map/state/recorder.ts";
+import { openConnection } from "./connection.ts";
+import { createPollLoop } from "./poll-loop.ts";
+import type { ConnectionState } from "./shared-stream.ts";
 
-/** How often what no event tells is read again: heartbeats, reasons, other hubs' changes. */
+/** Interval of readings: events carry no heartbeats, reasons or changes by other hubs. */
 const READ_EVERY_MS = 10_000;
-/** And while something waits: of its reason an event tells the code, and only when that changes. */
+/** The interval while a step waits: an event has only the code of a reason, and only when it changes. */
 const READ_WAITING_MS = 2_000;
-/** What an event does not tell is read once for all that come close together. */
+/** Delay of the reading after an event that lacks details: one reading serves several events. */
 const READ_SOON_MS = 300;
-/** However much is news: a reading takes eight requests, of the hundred a second that one may make. */
+/** Minimum time between readings: each takes eight of the hundred requests a second that a caller may make. */
 const READ_APART_MS = 1_200;
-/** How long an event takes to get here, at most, as long as none has. */
+/** Assumed delay of an event until the first one arrives. */
 const MAX_DELAY_MS = 1_000;
-/** Changes are told together, however many there are: nobody reads faster. Pulses do not wait for it. */
-const TELL_MS = 80;
-/** Jobs that one reading takes, of each state. */
+/** Interval at which changes are rendered. Pulses do not wait for it. */
+const RENDER_MS = 80;
+/** Maximum number of jobs of each state in one reading. */
 const MAX_JOBS = 600;
 
 export interface LiveState {
   connection: ConnectionState;
-  mesh: Mesh;
-  /** Whether everything has been read once. */
+  map: MapState;
+  /** Whether the first reading is done. */
   isRead: boolean;
-  /** How far the hub's clock is ahead of this one's; a little less while no event has told. */
+  /** How far the hub's clock is ahead of this one, in ms; a little less until the first event. */
   clockOffsetMs: number;
-  /** When something was last heard of the hub, by this clock. */
+  /** Time of the hub's last message by this clock, in ms since the epoch. */
   heardAt: number;
 }
 
-export type EventListener = (event: Event, before: Mesh, isPast: boolean) => void;
+export type EventListener = (event: Event, before: MapState, isPast: boolean) => void;
 
-/** The one connection of this page, and what is known by it. */
+/** The page's connection to the hub and what it has learned from it. A hidden page has no connection and sends nothing. */
 export interface Live {
   readonly state: LiveState;
   readonly recorder: Recorder;
   subscribe(onChange: () => void): () => void;
-  /** `isPast`: it happened before the stream was open, or while it was broken. */
+  /** `isPast`: the event happened before the stream was open, or while it was broken. */
   onEvent(listener: EventListener): () => void;
+  /** Called after events that `onEvent` did not report: a stream began, or some were lost. */
+  onMissedEvents(listener: () => void): () => void;
   pause(): void;
   resume(): void;
   close(): void;
 }
 
-export function createLive({ onLoggedOut }: { onLoggedOut: () => void }): Live {
+export function createLive({
+  session,
+  onLoggedOut,
+}: {
+  session: Pick<Session, "who" | "expiresAt">;
+  onLoggedOut: () => void;
+}): Live {
   const recorder = createRecorder();
   const changeListeners = new Set<() => void>();
   const eventListeners = new Set<EventListener>();
+  const missedEventsListeners = new Set<() => void>();
   let state: LiveState = {
     connection: "connecting",
-    mesh: recorder.mesh,
+    map: recorder.map,
     isRead: false,
     clockOffsetMs: -MAX_DELAY_MS,
     heardAt: Date.now(),
@@ -68,39 +77,43 @@ export function createLive({ onLoggedOut }: { onLoggedOut: () => void }): Live {
     setTimeout(() => {
       isScheduled = false;
       for (const listener of changeListeners) listener();
-    }, TELL_MS);
+    }, RENDER_MS);
+  }
+
+  function notifyMissedEvents(): void {
+    for (const listener of missedEventsListeners) listener();
   }
 
   function take(event: Event, isPast: boolean): void {
-    const before = recorder.mesh;
+    const before = recorder.map;
     for (const listener of eventListeners) listener(event, before, isPast);
     recorder.addEvent(event);
     const now = Date.now();
-    // An event comes some time after it happened, never before: the least delay tells most.
+    // An event arrives after it happened, never before: the event with the smallest delay is the most exact.
     const clockOffsetMs = Math.max(state.clockOffsetMs, Date.parse(event.at) - now);
-    set({ mesh: recorder.mesh, heardAt: now, clockOffsetMs });
-    if (isNews(event, recorder.mesh)) readings.within(READ_SOON_MS);
+    set({ map: recorder.map, heardAt: now, clockOffsetMs });
+    if (needsReading(event, recorder.map)) readings.within(READ_SOON_MS);
   }
 
-  const readings = createRounds({ apartMs: READ_APART_MS }, async (signal) => {
+  const readings = createPollLoop({ apartMs: READ_APART_MS }, async (signal) => {
     try {
       const reading = await readEverything(Date.now() + state.clockOffsetMs, signal);
       signal.throwIfAborted();
       recorder.addReading(reading);
-      set({ mesh: recorder.mesh, isRead: true, heardAt: Date.now() });
+      set({ map: recorder.map, isRead: true, heardAt: Date.now() });
     } catch (error) {
       if (isLoggedOut(error)) onLoggedOut();
-      // Anything else shows in the connection's state, and is tried again.
+      // The connection's state shows any other error, and the loop tries again.
     }
-    const hasWaiting = [...recorder.mesh.jobs.values()].some((job) => job.state === "waiting");
-    return hasWaiting && !document.hidden ? READ_WAITING_MS : READ_EVERY_MS;
+    const hasWaiting = [...recorder.map.jobs.values()].some((job) => job.state === "waiting");
+    return hasWaiting ? READ_WAITING_MS : READ_EVERY_MS;
   });
 
   function open(): void {
-    /** What happened before the page was there, until all of it has come. */
+    /** Events from before the page was opened; undefined once all have arrived. */
     let past: Event[] | undefined;
     close = openConnection({
-      url: `/api/loom/events?pastMs=${REPLAY_MS}`,
+      session,
       onState: (connection) => {
         set({ connection });
         if (connection === "refused") readings.within(0);
@@ -108,8 +121,8 @@ export function createLive({ onLoggedOut }: { onLoggedOut: () => void }): Live {
       onStart() {
         past = [];
         recorder.restart();
-        // A reading from before is none to begin with.
-        readings.startOver();
+        // The reading must be newer than the past events.
+        readings.restart();
       },
       onEvent(event, isPast) {
         if (past) past.push(event);
@@ -119,18 +132,30 @@ export function createLive({ onLoggedOut }: { onLoggedOut: () => void }): Live {
         if (!past) return;
         recorder.addPast(past);
         past = undefined;
-        set({ mesh: recorder.mesh });
+        set({ map: recorder.map });
+        notifyMissedEvents();
       },
-      onGap: readings.startOver,
+      onGap() {
+        readings.restart();
+        notifyMissedEvents();
+      },
     });
   }
 
   function stop(): void {
     close();
+    close = () => {};
     readings.stop();
   }
 
-  open();
+  function onVisibility(): void {
+    if (state.connection === "paused") return;
+    stop();
+    if (!document.hidden) open();
+  }
+
+  document.addEventListener("visibilitychange", onVisibility);
+  if (!document.hidden) open();
   return {
     get state() {
       return state;
@@ -144,6 +169,10 @@ export function createLive({ onLoggedOut }: { onLoggedOut: () => void }): Live {
       eventListeners.add(listener);
       return () => eventListeners.delete(listener);
     },
+    onMissedEvents(listener) {
+      missedEventsListeners.add(listener);
+      return () => missedEventsListeners.delete(listener);
+    },
     pause() {
       stop();
       set({ connection: "paused" });
@@ -153,21 +182,24 @@ export function createLive({ onLoggedOut }: { onLoggedOut: () => void }): Live {
       set({ connection: "connecting" });
       open();
     },
-    close: stop,
+    close() {
+      document.removeEventListener("visibilitychange", onVisibility);
+      stop();
+    },
   };
 }
 
-/** Whether an event tells less than is shown of what it is about: names, needs, reasons. */
-const isNews = ({ type, jobId }: Event, mesh: Mesh): boolean =>
+/** Whether the map needs more than the event carries: names, requirements or reasons. */
+const needsReading = ({ type, jobId }: Event, map: MapState): boolean =>
   type === "node.hello" ||
   type === "job.waiting" ||
-  (jobId !== null && mesh.jobs.get(jobId)?.step === null);
+  (jobId !== null && map.jobs.get(jobId)?.step === null);
 
 async function readEverything(at: number, signal: AbortSignal): Promise<Reading> {
   const call = { signal };
   const listRuns = (query: RunQuery) => hub.listRuns(query, call);
   const listJobs = (query: JobQuery) => hub.listJobs(query, call);
-  const unfinished = ["running", "pending", "waiting", "blocked"] as const;
+  const unfinished = ["running", "mapping", "pending", "waiting", "suspended", "blocked"] as const;
   const [nodes, recent, running, newest, ...jobs] = await Promise.all([
     hub.listNodes(call),
     listRuns({ limit: 50 }),

@@ -1,4 +1,6 @@
-/** A value, to read and to copy. */
+import { toPrintable } from "./printable.ts";
+
+/** A JSON value, with a button that copies it. */
 export function JsonView({ value, label }: { value: unknown; label: string }) {
   if (value === undefined || value === null) return <p className="muted">nothing</p>;
   const text = JSON.stringify(value, null, 2);
@@ -12,8 +14,8 @@ export function JsonView({ value, label }: { value: unknown; label: string }) {
       >
         Copy
       </button>
-      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls has to be reachable by keyboard */}
-      <pre tabIndex={0}>{text}</pre>
+      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: a scrolling element must be reachable by keyboard */}
+      <pre tabIndex={0}>{toPrintable(text)}</pre>
     </div>
   );
 }

@@ -1,8 +1,8 @@
-import { HubError } from "@loom/hub/client";
+import { HubError } from "@loom/client";
 import type { ReactNode } from "react";
 import { isMissing } from "../hub.ts";
 
-/** Says why there is nothing to see, and what to do about it. */
+/** Says why there is nothing to show, and what to do about it. */
 export function Notice({ title, children }: { title: string; children?: ReactNode }) {
   return (
     <div className="notice">
@@ -12,7 +12,14 @@ export function Notice({ title, children }: { title: string; children?: ReactNod
   );
 }
 
-/** What is being asked for; seen only when the answer takes long. */
+/** Shown in place of what an older hub does not have. */
+export const NotOffered = () => (
+  <Notice title="This hub does not offer it">
+    <p>A newer hub does; the rest of this page works with both.</p>
+  </Notice>
+);
+
+/** A placeholder for a response; visible only when the response takes long. */
 export function Loading() {
   return (
     <div className="loading" role="status">
@@ -24,7 +31,7 @@ export function Loading() {
   );
 }
 
-/** Why the hub did not answer as it was asked. */
+/** Why a request failed. */
 export function Failure({ error, onRetry }: { error: unknown; onRetry?: () => void }) {
   const { title, detail, hint, code } = describe(error);
   return (
@@ -53,7 +60,7 @@ export function describe(error: unknown): Described {
   if (error instanceof HubError) {
     const { problem, code, requestId, message } = error;
     return {
-      title: problem?.title ?? "The hub's answer cannot be read",
+      title: problem?.title ?? "The hub's response cannot be read",
       detail: message,
       hint: problem?.hint,
       code: requestId === undefined ? code : `${code} · request ${requestId}`,
@@ -61,23 +68,23 @@ export function describe(error: unknown): Described {
   }
   return {
     title: "The hub does not answer",
-    detail: "It may be restarting, or this machine has lost its way to it.",
-    hint: "What you see is what was last known. The page goes on by itself.",
+    detail: "It may be restarting, or this machine cannot reach it.",
+    hint: "The page shows the last known state and reconnects by itself.",
   };
 }
 
-/** What an answer became on the page: itself, or what stands in its place. */
-export function Answer<Data>({
-  asked,
+/** Shows a response, or in its place the error, the loading placeholder or `missing`. */
+export function Loaded<Data>({
+  query,
   missing = null,
   children,
 }: {
-  asked: { data: Data | undefined; error: unknown; reload: () => void };
-  /** Shown where the hub has no such thing. */
+  query: { data: Data | undefined; error: unknown; reload: () => void };
+  /** Shown if the hub answers 404. */
   missing?: ReactNode;
   children: (data: Data) => ReactNode;
 }) {
-  const { data, error, reload } = asked;
+  const { data, error, reload } = query;
   if (error !== undefined && missing && isMissing(error)) return missing;
   return (
     <>

@@ -1,6 +1,6 @@
 import type { ReactNode } from "react";
 
-/** A table of rows, each a card of its own on a narrow screen. */
+/** A table. On a narrow screen each row becomes a card. */
 export function Rows({ heads, children }: { heads: readonly string[]; children: ReactNode }) {
   return (
     <table className="rows">
