@@ -1,17 +1,13 @@
-import { rmSync } from "node:fs";
 import path from "node:path";
-import { buildDashboard } from "@loom/dashboard/build";
-import { type LocalDb, startLocalDb } from "@loom/local-db";
-import { migrationScript } from "@loom/queue";
-import { type Part, startPart } from "./parts.ts";
-import { readSettings, type Settings } from "./settings.ts";
+import { signServiceKey } from "@loom/local-db";
+import { checkProject } from "./database.ts";
+import { makeJoinLine } from "./join-line.ts";
+import { runProgram, startPart } from "./parts.ts";
+import { printWorkflowProblem, stage } from "./print.ts";
+import { readSettings } from "./settings.ts";
 import { describeRun, runSmoke } from "./smoke.ts";
-import { stage } from "./stage.ts";
 
-/** How often the local agent looks for work: the machine is the user's own, and nobody else is on it. */
-const AGENT_POLL_MS = "250";
-
-/** What has been started, in order; stopped in reverse. */
+/** The started parts, in order; they are stopped in reverse. */
 const started: { stop(): Promise<unknown> }[] = [];
 const stopping = new AbortController();
 
@@ -22,56 +18,103 @@ for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
 async function main(): Promise<void> {
   const settings = readSettings(process.env);
   const logDir = path.join(settings.dataDir, "logs");
-  // While the database starts: the hub reads the page when it starts.
-  const building = buildDashboard();
-  building.catch(() => {});
-  const { url, key, exited } = await stage(
-    "database",
-    () => openDatabase(settings),
-    ({ description }) => description,
-  );
-  // Beside an agent of this machine, or of another clone, it is one of its own.
-  const stateDir = path.join(settings.dataDir, "agent");
-  // The embedded database has another address at each start: nothing that an agent kept for the last one
-  // would be offered to it, and what was not delivered is done again.
-  if (!settings.supabase) rmSync(stateDir, { recursive: true, force: true });
-  const base = { ...process.env, SUPABASE_URL: url, SUPABASE_SERVICE_ROLE_KEY: key };
+  const { supabase, dataDir, token } = settings;
+  if (supabase) {
+    await stage(
+      "database",
+      () => checkProject(supabase),
+      () => `the Supabase project at ${supabase.url}`,
+    );
+  }
+  // First: the hub reads the page when it starts.
   await stage(
     "dashboard",
-    () => building,
-    (isNew) => (isNew ? "built" : "as built before"),
+    () => runProgram("@loom/dashboard/build/main"),
+    (result) => result,
   );
+  // Beside an agent of this machine, or of another clone, they are ones of their own.
+  const base = {
+    ...process.env,
+    LOOM_DATA_DIR: dataDir,
+    LOOM_STATE_DIR: process.env.LOOM_STATE_DIR?.trim() || path.join(dataDir, "state"),
+  };
 
+  // A hub that is started again is at the same address.
+  let port = process.env.PORT;
+  const isOpen = Promise.withResolvers<void>();
+  const isOnTailnet = Promise.withResolvers<void>();
+  const starting = startPart({
+    name: "hub",
+    app: "@loom/hub/main",
+    ready: "listening",
+    logDir,
+    env: () => ({
+      ...base,
+      PORT: port,
+      LOOM_TOKEN: token,
+      LOOM_NODE_NAME: process.env.LOOM_NODE_NAME?.trim() || "oracle",
+    }),
+    onFacts(facts) {
+      printWorkflowProblem(facts);
+      if (facts.msg === "database open") isOpen.resolve();
+      if (facts.msg === "a part of the database ended") {
+        const { part, reason, retryMs } = facts as Record<"part" | "reason", string> & {
+          retryMs: number;
+        };
+        reportRestarts(part, path.join(dataDir, "postgres")).onEnd({ reason, retryMs });
+      }
+      if (facts.msg === "a part of the database is back") reportRestarts(`${facts.part}`).onBack();
+      if (facts.msg === "listening on the tailnet") isOnTailnet.resolve();
+      if (String(facts.msg).startsWith("waiting for Tailscale")) {
+        console.log(`${facts.msg} (${facts.reason})`);
+      }
+    },
+    ...reportRestarts("hub", path.join(logDir, "hub.log")),
+  });
+  starting.catch(isOpen.reject);
+  // The hub brings its database, and starts its parts again itself.
+  if (!supabase) {
+    await stage(
+      "database",
+      () => isOpen.promise,
+      () => `private Postgres and PostgREST, data in ${dataDir}`,
+    );
+  }
   const hub = await stage(
     "hub",
-    () =>
-      ready("listening", "hub", "@loom/hub/main", {
-        logDir,
-        env: {
-          ...base,
-          LOOM_TOKEN: settings.token,
-          LOOM_NODE_NAME: process.env.LOOM_NODE_NAME ?? "oracle",
-        },
-      }),
+    () => starting,
     ({ facts }) => `${facts.url}, working as its own node`,
   );
+  started.push(hub);
+  const hubUrl = String(hub.facts.url);
+  port = new URL(hubUrl).port || port;
+  const agentKey = supabase?.key ?? (await signServiceKey(dataDir));
+  const declared = process.env.LOOM_CAPABILITIES?.trim();
   const agent = await stage(
     "agent",
     () =>
-      ready("agent started", "agent", "@loom/node-agent/main", {
+      startPart({
+        name: "agent",
+        app: "@loom/node-agent/main",
+        ready: "agent started",
         logDir,
-        env: {
+        env: () => ({
           ...base,
+          SUPABASE_URL: supabase?.url ?? String(hub.facts.embedded),
+          SUPABASE_SERVICE_ROLE_KEY: agentKey,
           LOOM_NODE_NAME: "pop-os",
-          LOOM_STATE_DIR: process.env.LOOM_STATE_DIR ?? stateDir,
-          LOOM_CAPABILITIES: "has-gpu",
-          LOOM_SLOTS: "2",
-          POLL_INTERVAL_MS: process.env.POLL_INTERVAL_MS ?? AGENT_POLL_MS,
-        },
+          LOOM_HUB_URL: hubUrl,
+          // It runs what this hub has signed, and needs no workflow files.
+          LOOM_CODE_KEY: String(hub.facts.codeKey),
+          LOOM_CAPABILITIES: ["has-gpu", ...(declared ? [declared] : [])].join(","),
+          LOOM_SLOTS: process.env.LOOM_SLOTS?.trim() || "2",
+          ...(process.env.POLL_INTERVAL_MS && { POLL_INTERVAL_MS: process.env.POLL_INTERVAL_MS }),
+        }),
+        ...reportRestarts("agent", path.join(logDir, "agent.log")),
       }),
-    () => "pop-os, offering has-gpu",
+    () => "pop-os, offering has-gpu (declared for the demo, whether or not this machine has a GPU)",
   );
-  const hubUrl = String(hub.facts.url);
+  started.push(agent);
 
   const run = await stage(
     "smoke run",
@@ -86,48 +129,32 @@ async function main(): Promise<void> {
   console.log(
     `again  curl -X POST ${hubUrl}/api/loom/strands/cross-node-smoke/run -H "Authorization: Bearer ${settings.tokenFile ? settings.token : "$LOOM_TOKEN"}"`,
   );
+  // With LOOM_BIND=tailnet; Tailscale may still be starting.
+  void isOnTailnet.promise.then(() =>
+    makeJoinLine({ url: hubUrl, token }).then(
+      (line) => console.log(`join   ${line}\n       (one machine, within 15 minutes)`),
+      (error: Error) => console.log(`join   there is no line for other machines: ${error.message}`),
+    ),
+  );
   console.log(`ready ${hubUrl}`);
+  // The newcomer's next step: docs/cli.md has a command for each thing that one does every day.
+  console.log(
+    settings.tokenFile
+      ? `loom   npm run loom -- login ${hubUrl} < ${settings.tokenFile}`
+      : `loom   echo "$LOOM_TOKEN" | npm run loom -- login ${hubUrl}`,
+  );
 
-  const ended = await Promise.race([
-    hub.part.process.exited,
-    agent.part.process.exited,
-    exited,
-    aborted(stopping.signal),
-  ]);
-  if (ended) {
-    const kept = settings.supabase
-      ? "What was stored is in the Supabase project"
-      : `What was stored is kept in ${settings.dataDir}`;
-    throw new Error(
-      `${ended.name} ended unexpectedly (${ended.signal ?? `code ${ended.code}`}); its last lines:\n${ended.log}\n\n${kept}: npm start goes on with it.`,
-    );
-  }
+  await aborted(stopping.signal);
 }
 
-async function openDatabase({ supabase, dataDir }: Settings) {
-  if (supabase) {
-    const description = `the Supabase project at ${supabase.url}`;
-    return { ...supabase, description, exited: new Promise<never>(() => {}) };
-  }
-  const db: LocalDb = await startLocalDb({ dataDir, schema: await migrationScript() });
-  started.push(db);
-  return {
-    url: db.url,
-    key: db.serviceKey,
-    exited: db.exited,
-    description: `private Postgres and PostgREST, data in ${dataDir}`,
-  };
-}
-
-/** Starts a part and waits for the line that says that it is there. */
-async function ready(
-  message: string,
-  ...[name, app, options]: Parameters<typeof startPart>
-): Promise<{ part: Part; facts: Record<string, unknown> }> {
-  const part = await startPart(name, app, options);
-  started.push(part.process);
-  return { part, facts: await part.said(message) };
-}
+/** One line for a part that was lost, and one when it is back. */
+const reportRestarts = (part: string, log?: string) => ({
+  onEnd: ({ reason, retryMs }: { reason: string; retryMs: number }) =>
+    console.log(
+      `${part} ended (${reason}) and is started again in ${retryMs / 1_000} s${log ? `; see ${log}` : ""}`,
+    ),
+  onBack: () => console.log(`${part} is back`),
+});
 
 const aborted = (signal: AbortSignal): Promise<undefined> =>
   new Promise((resolve) => {

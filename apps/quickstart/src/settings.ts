@@ -1,40 +1,66 @@
-import { randomBytes } from "node:crypto";
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync } from "node:fs";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { defaultDataDir } from "@loom/local-db";
+import { keepToken } from "@loom/program";
 
 export interface Settings {
   dataDir: string;
   token: string;
-  /** Where the token is to be read again; undefined when the environment gave it. */
+  /** The file that keeps the token; undefined when the environment gave it. */
   tokenFile: string | undefined;
   /** The Supabase project to use instead of the embedded database. */
-  supabase: { url: string; key: string } | undefined;
+  supabase: SupabaseSettings | undefined;
 }
 
-/** Reads the environment; makes the token that it does not give. */
+export interface SupabaseSettings {
+  url: string;
+  key: string;
+}
+
+/**
+ * Reads the environment; makes the token that it does not give.
+ *
+ * @throws Error that says which variable is wrong or missing.
+ */
 export function readSettings(env: NodeJS.ProcessEnv): Settings {
+  const supabase = readSupabase(env);
   const root = fileURLToPath(new URL("../../..", import.meta.url));
   const dataDir = env.LOOM_DATA_DIR ? path.resolve(env.LOOM_DATA_DIR) : defaultDataDir(root);
   mkdirSync(dataDir, { recursive: true });
   const given = env.LOOM_TOKEN || env.OPTIMALOS_TOKEN;
   const tokenFile = given ? undefined : path.join(dataDir, "token");
-  const key = env.SUPABASE_SECRET_KEY || env.SUPABASE_SERVICE_ROLE_KEY;
   return {
     dataDir,
     tokenFile,
-    token: given ?? keptToken(path.join(dataDir, "token")),
-    supabase: env.SUPABASE_URL && key ? { url: env.SUPABASE_URL, key } : undefined,
+    token: given ?? keepToken(path.join(dataDir, "token")),
+    supabase,
   };
 }
 
-/** The token of earlier starts; a new random one the first time, readable by its owner only. */
-function keptToken(file: string): string {
-  try {
-    writeFileSync(file, `${randomBytes(24).toString("base64url")}\n`, { mode: 0o600, flag: "wx" });
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+/** One without the other is a mistake: the embedded database would be used without a word. */
+function readSupabase(env: NodeJS.ProcessEnv): SupabaseSettings | undefined {
+  const url = env.SUPABASE_URL?.trim();
+  const key = env.SUPABASE_SECRET_KEY?.trim() || env.SUPABASE_SERVICE_ROLE_KEY?.trim();
+  if (!url && !key) return undefined;
+  const instead = "or unset it to use the embedded database";
+  if (!url) {
+    const name = env.SUPABASE_SECRET_KEY?.trim()
+      ? "SUPABASE_SECRET_KEY"
+      : "SUPABASE_SERVICE_ROLE_KEY";
+    throw new Error(
+      `${name} is set and SUPABASE_URL is not: set SUPABASE_URL to the address of that project, ${instead}.`,
+    );
   }
-  return readFileSync(file, "utf8").trim();
+  if (!key) {
+    throw new Error(
+      `SUPABASE_URL is set and no key is: set SUPABASE_SECRET_KEY (or SUPABASE_SERVICE_ROLE_KEY) to a secret key of that project, ${instead}.`,
+    );
+  }
+  if (!URL.canParse(url) || !/^https?:$/.test(new URL(url).protocol)) {
+    throw new Error(
+      `SUPABASE_URL is not an address such as https://abc.supabase.co: set it to the one of the project, ${instead}.`,
+    );
+  }
+  return { url, key };
 }

@@ -1,9 +1,8 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { z } from "zod";
-import { table } from "./table.ts";
 
 const POLL_MS = 100;
-/** It takes a second or two. What takes longer waits for something: a node or the workflow may be paused. */
+/** The run takes a second or two. A longer one waits for something: a node or the workflow may be paused. */
 const PATIENCE_MS = 30_000;
 
 const started = z.object({ runId: z.string() });
@@ -22,7 +21,7 @@ const run = z.object({
 
 const explanation = z.object({ summary: z.string() });
 
-/** A run as the hub's API tells it, and why what is not finished of it is not. */
+/** A run of the hub's API, with the reason for each unfinished step. */
 export type Run = z.output<typeof run> & { waiting: string[] };
 
 /** Starts `cross-node-smoke` as any client would, and waits until it is finished, or for half a minute. */
@@ -75,3 +74,18 @@ export const describeRun = ({ steps, waiting }: Run): string => {
   ]);
   return [rows, ...waiting].join("\n");
 };
+
+/** Rows as aligned text, each column as wide as its widest cell. */
+function table(rows: readonly (readonly string[])[]): string {
+  const widths = (rows[0] ?? []).map((_, column) =>
+    Math.max(...rows.map((row) => row[column]?.length ?? 0)),
+  );
+  return rows
+    .map((row) =>
+      row
+        .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+        .join("  ")
+        .trimEnd(),
+    )
+    .join("\n");
+}
