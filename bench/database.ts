@@ -1,4 +1,4 @@
-// Postgres, PostgREST and the gateway in a process of their own, as they are elsewhere in earnest.
+// Postgres, PostgREST and the gateway in their own process, as in production.
 import { once } from "node:events";
 import { openDatabase, startCluster } from "@loom/local-db";
 import { migrationScript } from "@loom/queue";

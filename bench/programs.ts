@@ -1,24 +1,26 @@
-// The hub and agents as they are in earnest: each a process of its own, over a database that is another.
+// The hub, agents and the database as in production: each in its own process.
+
+import { type ChildProcess, fork } from "node:child_process";
+import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { createHubClient, type HubClient } from "@loom/hub/client";
+import { createHubClient, type HubClient } from "@loom/client";
 import { type ChildProcessHandle, startProcess } from "@loom/local-db";
-import { release, startProcess as startFile } from "./start-process.ts";
 
 const TOKEN = "a-token-for-this-measurement";
 
 export interface Programs {
   url: string;
   client: HubClient;
-  /** Of the hub's process, in MiB. */
+  /** The resident memory of the hub's process, in MiB. */
   memory(): number;
   startAgent(name: string): Promise<void>;
   stop(): Promise<void>;
 }
 
-/** Starts a database, and a hub called oracle. */
+/** Starts a database and a hub named oracle. */
 export async function startPrograms(): Promise<Programs> {
-  const { child: database, said } = await startFile<{ url: string; serviceKey: string }>(
+  const { child: database, message: access } = await forkFile<{ url: string; serviceKey: string }>(
     "database.ts",
   );
   const started: ChildProcessHandle[] = [];
@@ -33,8 +35,8 @@ export async function startPrograms(): Promise<Programs> {
         env: {
           PATH: process.env.PATH,
           HOME: process.env.HOME,
-          SUPABASE_URL: said.url,
-          SUPABASE_SERVICE_ROLE_KEY: said.serviceKey,
+          SUPABASE_URL: access.url,
+          SUPABASE_SERVICE_ROLE_KEY: access.serviceKey,
           ...env,
         },
         onLine(text) {
@@ -72,4 +74,23 @@ export async function startPrograms(): Promise<Programs> {
       await release(database);
     },
   };
+}
+
+/** Starts a file of this folder in its own process, and waits for its first message. */
+export async function forkFile<Message>(
+  file: string,
+  ...args: string[]
+): Promise<{ child: ChildProcess; message: Message }> {
+  const child = fork(fileURLToPath(new URL(file, import.meta.url)), args, {
+    execArgv: ["--conditions=@loom/source"],
+  });
+  const [message] = (await once(child, "message")) as [Message];
+  return { child, message };
+}
+
+/** Disconnects from a forked file, which ends it, and waits for its end. */
+export async function release(child: ChildProcess): Promise<void> {
+  const exited = once(child, "exit");
+  child.disconnect();
+  await exited;
 }

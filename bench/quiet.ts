@@ -1,6 +1,6 @@
 import type { Log } from "@loom/worker";
 
-/** A log that says nothing: what is measured is not how fast lines are written. */
+/** A log that discards everything, so that measurements do not include writing lines. */
 export const quiet: Log & ReturnType<Log["child"]> = {
   debug() {},
   info() {},

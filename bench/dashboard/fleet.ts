@@ -4,17 +4,17 @@ import type { Queue, Session } from "@loom/queue";
 const LEASE_MS = 3_600_000;
 const SLOTS = 8;
 
-/** Nodes that say hello, take what they are offered and hold it until it is let go. */
+/** Nodes that claim what they are offered and hold it until `settle`. */
 export interface Fleet {
-  /** How many steps are held. */
+  /** How many steps the nodes hold. */
   readonly held: number;
-  /** Takes what was offered since the last call. */
-  take(): Promise<void>;
-  /** Settles so many of those that were held longest. */
-  letGo(count: number): Promise<void>;
+  /** Claims what was offered since the last call. */
+  claim(): Promise<void>;
+  /** Settles this many steps, the longest held first. */
+  settle(count: number): Promise<void>;
 }
 
-/** Sessions of their own in the real queue; no step's code is run. */
+/** Opens a session a node in the real queue. No step's code runs. */
 export async function openFleet(
   queue: Queue,
   { size, version }: { size: number; version: string },
@@ -37,7 +37,7 @@ export async function openFleet(
     get held() {
       return held.length;
     },
-    async take() {
+    async claim() {
       const offered = (await queue.listNodes()).filter((node) => node.offered > 0);
       for (const { name } of offered) {
         const session = sessions.get(name);
@@ -48,7 +48,7 @@ export async function openFleet(
         held.push(...answer.jobs.map(({ id, fence }) => ({ node: name, id, fence })));
       }
     },
-    async letGo(count) {
+    async settle(count) {
       const done = held.slice(0, count);
       held = held.slice(count);
       for (const { node, id, fence } of done) {

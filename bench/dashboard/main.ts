@@ -1,20 +1,19 @@
 // npm run bench -- dashboard [seconds]
 //
-// The map in a real browser, with 50 nodes, 200 runs under way and 50 events a second of a real hub:
-// how long its frames take.
+// Measures how long a frame of the map takes in a real browser, with 50 nodes, 200 runs and 50 events a
+// second from a real hub.
 import { writeFileSync } from "node:fs";
+import { createHubClient } from "@loom/client";
 import { buildDashboard } from "@loom/dashboard/build";
-import { createHubClient } from "@loom/hub/client";
 import { openBrowser } from "../../e2e/support/browser.ts";
 import { logIn } from "../../e2e/support/dashboard.ts";
 import { startSystem } from "../../e2e/support/system.ts";
-import { describeRun } from "../machine.ts";
-import { toFacts } from "../table.ts";
+import { describeRun, percentile, toFacts } from "../report.ts";
 import { openFleet } from "./fleet.ts";
 
 const NODES = 49;
 const RUNS = 200;
-/** A run is told in six events, from its start to its end. */
+/** A run has six events, from its start to its end. */
 const RUNS_PER_SECOND = 9;
 const ROUND_MS = 500;
 const seconds = Number(process.argv[2] ?? 20);
@@ -30,26 +29,26 @@ try {
     Promise.all(Array.from({ length: count }, () => hub.startRun("held", { input: {} })));
 
   for (let started = 0; started < RUNS; started += 20) await startRuns(20);
-  while (fleet.held < RUNS) await fleet.take();
+  while (fleet.held < RUNS) await fleet.claim();
 
   const page = await browser.newPage({ viewport: { width: 1440, height: 900 } });
   await logIn(page, system);
   await page.getByText(`${RUNS} runs under way`).waitFor();
 
   const until = performance.now() + seconds * 1_000;
-  let told = 0;
+  let received = 0;
   const listening = new AbortController();
   const counting = (async () => {
     for await (const { event } of hub.streamEvents({ signal: listening.signal })) {
-      if (event !== "request.done") told += 1;
+      if (event !== "request.done") received += 1;
     }
   })().catch((error: unknown) => listening.signal.aborted || Promise.reject(error));
   const working = (async () => {
     while (performance.now() < until) {
       const began = performance.now();
       const count = (RUNS_PER_SECOND * ROUND_MS) / 1_000;
-      await Promise.all([startRuns(Math.round(count)), fleet.letGo(Math.round(count))]);
-      await fleet.take();
+      await Promise.all([startRuns(Math.round(count)), fleet.settle(Math.round(count))]);
+      await fleet.claim();
       const rest = ROUND_MS - (performance.now() - began);
       await new Promise((resolve) => setTimeout(resolve, Math.max(0, rest)));
     }
@@ -79,21 +78,19 @@ try {
   listening.abort();
   await counting;
 
-  const sorted = frames.toSorted((one, other) => one - other);
-  const percentile = (part: number) => sorted[Math.floor((sorted.length - 1) * part)]?.toFixed(1);
   const rows: [string, string][] = [
-    ["nodes, runs under way", `${NODES + 1}, ${fleet.held}`],
-    ["events told a second", (told / seconds).toFixed(0)],
+    ["nodes, unfinished runs", `${NODES + 1}, ${fleet.held}`],
+    ["events a second", (received / seconds).toFixed(0)],
     ["frames a second", (frames.length / seconds).toFixed(1)],
-    ["from frame to frame, p50", `${percentile(0.5)} ms`],
-    ["p95", `${percentile(0.95)} ms`],
-    ["p99", `${percentile(0.99)} ms`],
-    ["the page's main thread was busy", `${((100 * busy) / seconds).toFixed(0)} %`],
-    ["for each frame", `${((1_000 * busy) / frames.length).toFixed(1)} ms`],
+    ["time between frames, p50", `${percentile(frames, 0.5)} ms`],
+    ["p95", `${percentile(frames, 0.95)} ms`],
+    ["p99", `${percentile(frames, 0.99)} ms`],
+    ["main thread of the page busy", `${((100 * busy) / seconds).toFixed(0)} %`],
+    ["the same, a frame", `${((1_000 * busy) / frames.length).toFixed(1)} ms`],
   ];
-  const report = `# The map at work
+  const report = `# How smooth is the map under load?
 
-The dashboard's map in headless Chromium, which draws without a graphics card, at 1440 × 900. The hub, the
+The dashboard's map at 1440 × 900 in headless Chromium, which draws without a graphics card. The hub, the
 database, the load and the browser share the machine.
 
 ${describeRun(`npm run bench -- dashboard ${seconds}`)}

@@ -1,4 +1,4 @@
-import { type BatchJob, defaultRules, judge, type NodeView } from "@loom/scheduler";
+import { applyFilters, type BatchJob, defaultRules, type NodeView } from "@loom/scheduler";
 
 const weights = defaultRules.scorers.reduce((sum, { weight }) => sum + weight, 0);
 
@@ -6,7 +6,7 @@ const scoreOf = (job: BatchJob, node: NodeView): number =>
   defaultRules.scorers.reduce((sum, { weight, score }) => sum + weight * score(job, node), 0) /
   weights;
 
-/** The straightforward way: by the same rules, every job asks every node. Returns the nodes chosen. */
+/** Places in the simple way: every job asks every node, by the same rules. Returns the chosen nodes. */
 export function placeAllPairs(
   jobs: readonly BatchJob[],
   known: readonly NodeView[],
@@ -15,7 +15,7 @@ export function placeAllPairs(
   return jobs.map((job) => {
     let best: { node: { name: string; busy: number }; score: number } | undefined;
     for (const node of nodes) {
-      if (judge(defaultRules.filters, job, node).length > 0) continue;
+      if (applyFilters(defaultRules.filters, job, node).length > 0) continue;
       const score = scoreOf(job, node);
       if (best === undefined || score > best.score + 1e-9) best = { node, score };
     }

@@ -1,5 +1,6 @@
-// npm run bench -- placement: what placing costs, and what it costs to ask every node for every job.
-// Writes bench/results/placement.md and docs/placement-cost.svg.
+// npm run bench -- placement
+//
+// Measures what placing costs, compared with asking every node for every job. Writes bench/results/placement.md and placement-cost.svg beside it.
 import { execFileSync } from "node:child_process";
 import { mkdirSync, writeFileSync } from "node:fs";
 import os from "node:os";
@@ -9,14 +10,14 @@ import { plot } from "./plot.ts";
 
 const path = (relative: string) => fileURLToPath(new URL(relative, import.meta.url));
 
-interface Problem {
+interface Workload {
   readonly jobs: number;
   readonly nodes: number;
   readonly needs: number;
   readonly slots: number;
 }
 
-function measure(way: string, { jobs, nodes, needs, slots }: Problem): Measured {
+function measure(way: string, { jobs, nodes, needs, slots }: Workload): Measured {
   const sizes = [jobs, nodes, needs, slots].map(String);
   const printed = execFileSync(
     process.execPath,
@@ -28,10 +29,10 @@ function measure(way: string, { jobs, nodes, needs, slots }: Problem): Measured 
   return measured;
 }
 
-const C2M: Problem = { jobs: 2_000_000, nodes: 6_100, needs: 50, slots: 328 };
-const LARGE: Problem = { jobs: 100_000, nodes: 10_000, needs: 50, slots: 10 };
-/** As many of the large problem's jobs as asking every node allows in the time there is. */
-const SAMPLE: Problem = { ...LARGE, jobs: 500 };
+const C2M: Workload = { jobs: 2_000_000, nodes: 6_100, needs: 50, slots: 328 };
+const LARGE: Workload = { jobs: 100_000, nodes: 10_000, needs: 50, slots: 10 };
+/** As many jobs of the large workload as can be compared with every node in a reasonable time. */
+const SAMPLE: Workload = { ...LARGE, jobs: 500 };
 
 const c2m = measure("place", C2M);
 const large = [1, 2, 3]
@@ -60,13 +61,13 @@ const pairsByNodes = NODES.slice(0, 4).map(
 
 const perPairNs = (slow.ms * 1e6) / (SAMPLE.jobs * SAMPLE.nodes);
 const ms = (value: number) => `${Math.round(value).toLocaleString("en")} ms`;
-const projected = (problem: Problem) =>
-  `${Math.round((perPairNs * problem.jobs * problem.nodes) / 1e9).toLocaleString("en")} s (projected)`;
+const projected = (workload: Workload) =>
+  `${Math.round((perPairNs * workload.jobs * workload.nodes) / 1e9).toLocaleString("en")} s (projected)`;
 
 const blue = "#1f6feb";
 const red = "#cf222e";
 writeFileSync(
-  path("../../docs/placement-cost.svg"),
+  path("../results/placement-cost.svg"),
   plot("Time of placing against jobs and against nodes", [
     {
       x: "jobs (2,000 nodes, 50 different needs)",
@@ -86,19 +87,19 @@ writeFileSync(
 );
 
 mkdirSync(path("../results"), { recursive: true });
-const report = `# What placing costs
+const report = `# What does placing cost?
 
 \`npm run bench -- placement\` on ${os.cpus().length} × ${os.cpus()[0]?.model ?? "unknown CPU"}, Node ${process.versions.node}, ${new Date().toISOString().slice(0, 10)}.
-One process and one thread each; memory is the peak of the whole process, the problem included.
+Each figure is from one process with one thread. Memory is the peak of the whole process, including the workload.
 
-| problem | \`place\` | every job asks every node |
+| workload | \`place\` | every job asks every node |
 | --- | --- | --- |
 | 2,000,000 jobs onto 6,100 nodes in 3 datacentres, 50 different needs (${c2m.placed.toLocaleString("en")} placed) | ${ms(c2m.ms)}, ${Math.round(c2m.peakMb)} MB | ${projected(C2M)} |
 | 100,000 jobs onto 10,000 nodes, 50 different needs (${large.placed.toLocaleString("en")} placed), median of 3 | ${ms(large.ms)}, ${Math.round(large.peakMb)} MB | ${projected(LARGE)} |
 | ${SAMPLE.jobs} jobs onto 10,000 nodes, 50 different needs | ${ms(fast.ms)} | ${ms(slow.ms)} (${Math.round(perPairNs)} ns a pair) |
 | explain one job over 10,000 nodes, just read: median of 10, first call of a process | ${ms(explained.ms)}, ${ms(explained.firstMs)} | |
 
-Both ways ask the same rules. On the ${SAMPLE.jobs} jobs they chose the same node ${same.placed} times.
+Both ways use the same rules. For the ${SAMPLE.jobs} jobs they chose the same node ${same.placed} times.
 
 | jobs onto 2,000 nodes | ${byJobs.map(([jobs]) => jobs.toLocaleString("en")).join(" | ")} |
 | --- | ${byJobs.map(() => "---").join(" | ")} |
@@ -108,7 +109,7 @@ Both ways ask the same rules. On the ${SAMPLE.jobs} jobs they chose the same nod
 | --- | ${byNodes.map(() => "---").join(" | ")} |
 | \`place\` | ${byNodes.map(([, time]) => ms(time)).join(" | ")} |
 
-![time against jobs and nodes](../../docs/placement-cost.svg)
+![time against jobs and nodes](placement-cost.svg)
 `;
 writeFileSync(path("../results/placement.md"), report);
 console.log(report);

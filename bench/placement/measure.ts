@@ -1,12 +1,12 @@
-// Measures one problem in a process of its own, so that its memory is its own. Prints JSON.
+// Measures one problem in its own process, so that memory is measured for it alone. Prints JSON.
 import { type BatchJob, explain, place } from "@loom/scheduler";
 import { placeAllPairs } from "./all-pairs.ts";
 import { makeJobs, makeNeeds, makeNodes } from "./problem.ts";
 
-/** What was measured: times in ms, memory in MB. */
+/** Times in ms, memory in MB. */
 export interface Measured {
   readonly ms: number;
-  /** Of the first run, where `ms` is the median of ten more. */
+  /** The time of the first run, where `ms` is the median of ten more. */
   readonly firstMs: number;
   readonly placed: number;
   readonly peakMb: number;
@@ -21,18 +21,18 @@ const jobs = makeJobs(jobCount, makeNeeds(needCount));
 const ways: Record<string, () => number> = {
   place: () => place(jobs, nodes).filter(({ placed }) => placed).length,
   "all-pairs": () => placeAllPairs(jobs, nodes).filter((node) => node !== undefined).length,
-  // One run, so that both take the jobs in the same order.
+  // All jobs are of one run, so both ways take them in the same order.
   compare: () => {
     const ofOneRun = jobs.map(({ id, requires }): BatchJob => ({ id, requires, run: "one" }));
     const slow = placeAllPairs(ofOneRun, nodes);
     const fast = place(ofOneRun, nodes).map((each) => (each.placed ? each.node : undefined));
     return fast.filter((node, index) => node === slow[index]).length;
   },
-  // The job is one that no node can take: everything is told about every node.
+  // No node can take the job, so the explanation covers every node.
   explain: () => explain({ requires: ["has-gpu", "cpus>=64", "docker"] }, nodes).known,
 };
 
-/** Explaining is repeated, each time with nodes that were just read. */
+/** Explaining is repeated, each time with fresh nodes. */
 const RUNS = way === "explain" ? 11 : 1;
 let placed = 0;
 const times: number[] = [];

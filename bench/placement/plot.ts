@@ -1,4 +1,4 @@
-/** One line of a plot; both axes are logarithmic. */
+/** One line of a plot. Both axes are logarithmic. */
 interface Series {
   readonly title: string;
   readonly colour: string;
@@ -36,7 +36,7 @@ export function plot(title: string, panels: readonly Panel[]): string {
 
 type Range = readonly [from: number, to: number];
 
-/** From the power of ten below all values to the one above. */
+/** The range from the power of ten below all values to the one above. */
 const decades = (values: readonly number[]): Range => [
   Math.floor(Math.log10(Math.min(...values))),
   Math.ceil(Math.log10(Math.max(...values))),

@@ -4,7 +4,7 @@ const DATACENTRES = ["paris", "oslo", "rome"];
 const CPUS = [4, 8, 16, 32];
 const VERSIONS = ["22.18", "24.9", "24.10", "26.0"];
 
-/** Nodes of three datacentres that differ in what machines differ in. */
+/** Makes nodes in three datacentres that differ as machines do. */
 export const makeNodes = (count: number, slots: number): NodeView[] =>
   Array.from({ length: count }, (_, index) => {
     const random = randomOf(index + 1);
@@ -35,13 +35,13 @@ const CLAUSES = [
   ["node-version>=24", "docker", "os in (linux, darwin)", "has-gpu | cpus>=16"],
 ];
 
-/** Different sets of requirements, at most 256. */
+/** Makes up to 256 different sets of requirements. */
 export const makeNeeds = (count: number): string[][] =>
   Array.from({ length: count }, (_, index) =>
     CLAUSES.map((choice, digit) => choice[Math.floor(index / 4 ** digit) % 4] as string),
   );
 
-/** Jobs of a thousand runs, each with requirements of its own as a database would return them. */
+/** Makes jobs of a thousand runs. Each has its own array of requirements, as if read from a database. */
 export function makeJobs(count: number, needs: readonly string[][]): BatchJob[] {
   const random = randomOf(7);
   return Array.from({ length: count }, (_, id) => ({
@@ -51,7 +51,7 @@ export function makeJobs(count: number, needs: readonly string[][]): BatchJob[] 
   }));
 }
 
-/** mulberry32: the same numbers for the same seed. */
+/** Mulberry32: the same numbers for the same seed. */
 function randomOf(seed: number): () => number {
   let state = seed * 0x9e3779b9;
   return () => {

@@ -1,10 +1,12 @@
-// npm run bench -- plans: the plans of the functions that a busy queue lives by, with a backlog
+// npm run bench -- plans
+//
+// Writes down the query plans of the functions that a busy queue calls most, with a backlog.
 import { writeFileSync } from "node:fs";
 import { type Database, openDatabase, startCluster } from "@loom/local-db";
 import { migrationScript, type Queue } from "@loom/queue";
 import { clientOptions, createPostgresQueue } from "@loom/queue/postgres";
 import postgres from "postgres";
-import { describeRun } from "../machine.ts";
+import { describeRun } from "../report.ts";
 
 const JOBS = 100_000;
 
@@ -15,12 +17,12 @@ interface Plan {
 
 await using cluster = await startCluster({ schema: await migrationScript() });
 await using database = await openDatabase(cluster.info);
-const heard: string[] = [];
+const notices: string[] = [];
 const sql = postgres(database.databaseUrl, {
   host: database.socketDir,
   max: 1,
   ...clientOptions,
-  onnotice: ({ message }) => heard.push(message ?? ""),
+  onnotice: ({ message }) => notices.push(message ?? ""),
 });
 const queue = createPostgresQueue({ sql, timeoutMs: 60_000 });
 await fill(database);
@@ -33,11 +35,11 @@ const { epoch } = await queue.hello({
 });
 const session = { node: "node-1", epoch };
 
-/** Each is called a few times first, so that its plan is the one that stays. */
+/** The measured calls. Each is made a few times first, so that Postgres has settled on its plan. */
 const calls: Record<string, (queue: Queue, round: number) => Promise<unknown>> = {
-  "Claim of 10 jobs (`loom_claim_jobs`)": (to, round) =>
+  "Claim of 10 jobs (`loom_exchange`)": (to, round) =>
     to.claim(session, { seq: round + 1, limit: 10 }),
-  "What waits (`loom_list_waiting`)": (to) => to.listWaiting({ perKind: 5 }),
+  "Reading waiting jobs (`loom_list_waiting`)": (to) => to.listWaiting({ perKind: 5 }),
   "Placing 10 jobs (`loom_place_jobs`)": async (to, round) =>
     to.place({
       offers: (await to.listWaiting({ perKind: 1 }))
@@ -45,7 +47,8 @@ const calls: Record<string, (queue: Queue, round: number) => Promise<unknown>> =
         .map(({ id }) => ({ job: id, node: `node-${round}`, placement: {} })),
       refusals: [],
     }),
-  "Where the last second begins (`loom_find_event_cursor`)": (to) => to.findEventCursor(1_000),
+  "Finding the cursor of a second ago (`loom_find_event_cursor`)": (to) =>
+    to.findEventCursor(1_000),
   "Reaping (`loom_reap`)": (to) => to.reap(),
 };
 
@@ -54,24 +57,25 @@ for (const [title, call] of Object.entries(calls)) {
   for (let round = 0; round < 6; round += 1) await call(queue, round);
   if (title.startsWith("Reaping")) await loseNode(database);
   await sql.unsafe(explainEverything());
-  heard.length = 0;
+  notices.length = 0;
   await call(queue, 6);
-  plans.push({ title, statements: heard.filter(isTold).map(toText) });
+  plans.push({ title, statements: notices.filter(isRelevant).map(toText) });
   await sql.unsafe("set auto_explain.log_min_duration = -1");
 }
 await sql.end();
 
-const page = `# Plans of the queue's functions
+const page = `# How does Postgres execute the queue's functions?
 
 ${describeRun("npm run bench -- plans")}.
 
-${JOBS.toLocaleString("en-US")} offered jobs over 100 nodes and as many waiting ones of 50 kinds. Every statement that a call runs, as Postgres' \`auto_explain\` saw it, with
-the rows that were really read. The functions pin their planner settings, so a table that has just grown from nothing to a million
-rows keeps these plans. What to look for: no sequential scan, and row counts that follow what is asked for, not what is stored.
+The database holds ${JOBS.toLocaleString("en-US")} jobs offered to 100 nodes, and as many waiting jobs of 50 kinds. The page shows every statement of a call as
+Postgres' \`auto_explain\` logs it, with the rows that were actually read. The functions pin their planner settings, so a table that has
+just grown from nothing to a million rows keeps these plans. Look for two things: there is no sequential scan, and row counts follow what
+is asked for, not what is stored.
 
 ${plans.map(({ title, statements }) => `## ${title}\n\n${statements.map((text) => `\`\`\`text\n${text}\n\`\`\``).join("\n\n")}`).join("\n\n")}
 `;
-writeFileSync(new URL("../../docs/queue-plans.md", import.meta.url), page);
+writeFileSync(new URL("../results/plans.md", import.meta.url), page);
 console.log(page);
 
 function explainEverything(): string {
@@ -88,32 +92,38 @@ function explainEverything(): string {
 
 async function fill({ sql: admin }: Database): Promise<void> {
   await admin`
-    insert into public.loom_job_queue (workflow_id, step_id, payload, requirement_key, state, target_host, offer_expires_at)
-    select 'bench', 'only', '{}', 'none', 'pending', 'node-' || n % 100, now() + interval '1 hour'
-      from generate_series(1, ${JOBS}::integer) as n`;
+    insert into public.loom_job_specs (digest, workflow_id, step_id, requires, kind)
+    select sha256(n::text::bytea), 'bench', 'only', array['kind-' || n], md5(n::text)::uuid from generate_series(0, 49) as n`;
   await admin`
-    insert into public.loom_job_queue (workflow_id, step_id, payload, requirement_key, state)
-    select 'bench', 'only', '{}', md5((n % 50)::text), 'waiting' from generate_series(1, ${JOBS}::integer) as n`;
+    insert into public.loom_jobs (workflow_id, step_id, payload, spec, priority, run_at, state, target_host)
+    select 'bench', 'only', '{}', 1 + n % 50, 100, now(), case when n <= ${JOBS}::integer then 'pending' else 'waiting' end::public.loom_job_state,
+           case when n <= ${JOBS}::integer then 'node-' || n % 100 end
+      from generate_series(1, 2 * ${JOBS}::integer) as n`;
+  await admin`
+    insert into public.loom_ready (job_id, run_at, kind, priority, host, is_wide, workflow_id, offer_expires_at)
+    select job.id, job.run_at, spec.kind, job.priority, job.target_host, false, 'bench',
+           case when job.target_host is not null then now() + interval '1 hour' end
+      from public.loom_jobs as job join public.loom_job_specs as spec on spec.id = job.spec`;
   await admin`vacuum analyze`;
 }
 
-/** Its lease has ended, and so have some offers: there is something to reap. */
+/** Ends the lease of a node and some offers, so that there is something to reap. */
 async function loseNode({ sql: admin }: Database): Promise<void> {
   await admin`update public.loom_node_sessions set expires_at = now() - interval '1 second'`;
   await admin`
-    update public.loom_job_queue set offer_expires_at = now() - interval '1 second'
-     where target_host = 'node-7' and id % 100000 < 2000`;
+    update public.loom_ready set offer_expires_at = now() - interval '1 second'
+     where host = 'node-7' and job_id % 100000 < 2000`;
 }
 
-/** The reading of one row by its key, and what does no more than call a function, say nothing. */
-function isTold(message: string): boolean {
+/** Leaves out statements that read one row by its key or only call a function. */
+function isRelevant(message: string): boolean {
   return (
-    /loom_job_queue|loom_node_sessions|loom_events_pkey/.test(message) &&
+    /loom_jobs|loom_ready|loom_node_sessions|loom_event_batches_pkey/.test(message) &&
     !/Function Scan on json_to_record given/.test(message)
   );
 }
 
-/** Without the costs, which are estimates, and the figures that differ from run to run. */
+/** Removes costs, which are estimates, and figures that differ from run to run. */
 function toText(message: string): string {
   return message
     .replace(/^duration: .*plan:\n/, "")

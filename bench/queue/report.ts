@@ -1,147 +1,176 @@
-import { toFigure, toTable } from "../table.ts";
-import type { ClaimLatency } from "./claim-latency.ts";
+import { type Cost, cpuOf } from "../cost.ts";
+import { quantile, toFigure, toTable } from "../report.ts";
+import type { BacklogLatency } from "./backlog.ts";
 import { LOOPS } from "./engine.ts";
-import type { Throughput } from "./throughput.ts";
+import { loomDirect } from "./engines/loom.ts";
+import type { Measurement } from "./measure.ts";
+import type { RunCost } from "./runs.ts";
+import { compareEngines, formatTargets } from "./targets.ts";
 
-/** The result as a page of Markdown. */
+/** Formats the results as a Markdown page. */
 export function formatReport(options: {
   run: string;
   jobs: number;
-  throughput: readonly Throughput[];
-  claims: readonly ClaimLatency[];
+  /** The names of the engines, in the order of the tables. */
+  engines: readonly string[];
+  measurements: readonly Measurement[];
+  backlogs: readonly BacklogLatency[];
+  runs: readonly RunCost[];
 }): string {
-  const { run, jobs, throughput, claims } = options;
-  const engines = [...new Set(throughput.map(({ engine }) => engine))];
-  const batches = [...new Set(throughput.map(({ batch }) => batch))];
-  const at = (engine: string, batch: number) => {
-    const [first, ...others] = throughput.filter(
-      (row) => row.engine === engine && row.batch === batch,
-    );
-    return first && bestOf([first, ...others]);
-  };
-  const ours = "@loom/queue, direct";
-
-  /** One row an engine: the figure for each batch, and how it stands to ours. */
-  const compare = (figure: (row: Throughput) => number | null) =>
-    engines.map((engine) => [
-      engine,
-      ...batches.map((batch) => {
-        const row = at(engine, batch);
-        const value = row && figure(row);
-        if (value === undefined || value === null) return "–";
-        const base = at(ours, batch);
-        const ratio = base && engine !== ours ? value / (figure(base) ?? Number.NaN) : null;
-        return ratio === null ? toFigure(value) : `${toFigure(value)} (${ratio.toFixed(2)}×)`;
-      }),
-    ]);
-  const head = ["", ...batches.map((batch) => `batch ${batch}`)];
-
-  return `# The queue beside its peers
+  const { run, jobs, engines, measurements, backlogs, runs } = options;
+  const sizes = [...new Set(measurements.map(({ inputBytes }) => inputBytes))];
+  return `# How fast is the queue, compared with others?
 
 ${run}.
 
-The same Postgres 18 (fsync on) in one run; every engine on a database of its own, ${toFigure(jobs)} jobs with 60 bytes of payload (a quarter
-of that with batch 1). The best of each engine's rounds. In brackets: the ratio to \`${ours}\`. The client is one Node process, except for pgbench.
+All engines ran against the same Postgres 18 (fsync on, autovacuum off), each on its own database, with ${toFigure(jobs)} jobs (a tenth
+of that with batch 1, half with batch 10). They ran in turn, in rounds. A ratio is the median of the ratios of each round, so that other work
+on the machine, which slows all engines, hardly changes it. The client is one Node process, except for pgbench.
 
-## Enqueue, jobs a second, one call after the other
+## How do the figures compare with the targets?
 
-${toTable(
-  head,
-  compare((row) => row.enqueued),
-)}
+A ratio says how many jobs Loom does in the time in which the other does one. Unless it says otherwise, a job is claimed and
+settled. "By CPU time" is the same ratio from the processor time of Postgres, client and PostgREST together. Inputs have ${Math.min(...sizes)} bytes.
 
-## Claim and settle, jobs a second, ${LOOPS} loops at once
+${formatTargets(measurements, backlogs)}
 
-${toTable(
-  head,
-  compare((row) => row.settled),
-)}
+${sizes.map((inputBytes) => formatSize(measurements, { inputBytes, engines })).join("\n\n")}
 
-graphile-worker has 24 concurrent jobs instead of loops; its local queue locks a batch and writes completions together. It and pgbench
-keep no history; it deletes what is done.
+graphile-worker runs 24 concurrent jobs instead of loops. Its local queue locks a batch and writes completions together. graphile-worker and pgmq
+delete finished jobs; neither they nor pgbench keep a history. pgmq's statements (send, read, delete) are those that Supabase Queues offers; its own
+function for the API deletes one message a call, this one a batch.
 
-## What was aimed for
+## How long does one call take beside a backlog? Milliseconds over a direct connection, p50 (p99)
 
-${compareTargets(at, claims)}
+As many jobs wait for a node as are offered to 100 nodes. Dead rows come from jobs that were claimed and settled. A ratio is to the shortest backlog in
+the same state.
 
-Where throughput falls short, it is for want of processor time, which client and server share here: with everything in memory the engines are no quicker without waiting for
-the disk (\`synchronous_commit\` off). A profile of a claim and a settle of 100 jobs is flat. Half of it is the two updates of wide rows with their
-indexes and constraints, and the two events; a third is JSON in and out and an answer for each item; no single part is a tenth. What the events
-cost is the difference to the row without them. graphile-worker deletes what is done, and keeps neither result, history nor fence. Over PostgREST every call is
-a transaction of several statements of its own, and its JSON is read and written twice.
+${formatBacklogs(backlogs)}
 
-## Bytes a job on disk, indexes included
+## What does a step of a run cost? Microseconds a step, over a direct connection
+
+Runs are started four at a time; their steps are claimed and settled 100 at a time.
 
 ${toTable(
-  ["", "waiting", "finished, before vacuum"],
-  engines.map((engine) => {
-    const row = at(engine, batches.at(-1) ?? 0);
-    return [engine, toFigure(row?.waitingBytes ?? 0), toFigure(row?.finishedBytes ?? 0)];
+  ["", "start", "CPU of Postgres", "claim and settle", "CPU of Postgres", "log, bytes"],
+  distinct(runs.map(({ shape }) => shape)).map((shape) => {
+    const of = (figure: (cost: RunCost) => number) =>
+      toFigure(median(runs.filter((row) => row.shape === shape).map(figure)));
+    return [
+      shape,
+      of(({ start }) => start.wall),
+      of(({ start }) => start.server),
+      of(({ drain }) => drain.wall),
+      of(({ drain }) => drain.server),
+      of(({ start, drain }) => start.wal + drain.wal),
+    ];
   }),
-)}
-
-## One call with a backlog, milliseconds, direct connection: p50 (p99)
-
-As many jobs are offered as are waiting for a node besides.
-
-${toTable(
-  ["offered jobs", "nodes", "dead rows", "claim of one", "empty claim", "reading what waits"],
-  claims.map(({ jobs: count, nodes, dead, claim, emptyClaim, listWaiting }) => [
-    count.toLocaleString("en-US"),
-    nodes.toLocaleString("en-US"),
-    `${Math.round(dead * 100)} %`,
-    ...[claim, emptyClaim, listWaiting].map(
-      ({ p50, p99 }) => `${p50.toFixed(2)} (${p99.toFixed(2)})`,
-    ),
-  ]),
 )}
 `;
 }
 
-/** What was aimed for, and what it came to. */
-function compareTargets(
-  at: (engine: string, batch: number) => Throughput | undefined,
-  claims: readonly ClaimLatency[],
+const median = (values: readonly number[]): number => quantile(values, 0.5);
+const distinct = <T>(values: readonly T[]): T[] => [...new Set(values)];
+
+/** The tables of one size of inputs. */
+function formatSize(
+  all: readonly Measurement[],
+  { inputBytes, engines }: { inputBytes: number; engines: readonly string[] },
 ): string {
-  const BATCH = 100;
-  const settled = (engine: string) => at(engine, BATCH)?.settled ?? Number.NaN;
-  const p50 = (jobs: number | undefined) =>
-    claims.find((row) => row.jobs === jobs && row.dead === 0)?.claim.p50 ?? Number.NaN;
-  const sizes = claims.map(({ jobs }) => jobs);
-  const ratios: [string, number, string][] = [
-    [
-      "PostgREST to pg-boss, direct",
-      settled("@loom/queue, PostgREST") / settled("pg-boss 12"),
-      "≥ 1.5",
-    ],
-    [
-      "direct to graphile-worker with its local queue",
-      settled("@loom/queue, direct") / settled("graphile-worker 0.18, local queue"),
-      "≥ 1.0",
-    ],
-    [
-      "direct to the raw statements",
-      settled("@loom/queue, direct") / settled("raw SQL, pgbench"),
-      "≥ 0.7",
-    ],
-    [
-      "claim of one: longest backlog to shortest",
-      p50(Math.max(...sizes)) / p50(Math.min(...sizes)),
-      "≤ 1.5",
-    ],
-  ];
-  return toTable(
-    ["ratio, at batch 100", "measured", "aimed for"],
-    ratios.map(([name, value, target]) => [name, value.toFixed(2), target]),
-  );
+  const measurements = all.filter((row) => row.inputBytes === inputBytes);
+  const batches = distinct(measurements.map(({ batch }) => batch));
+  const at = (engine: string, batch: number) =>
+    measurements.filter((row) => row.engine === engine && row.batch === batch);
+
+  const perBatch = (cell: (rows: readonly Measurement[], batch: number) => string) =>
+    toTable(
+      ["", ...batches.map((batch) => `batch ${batch}`)],
+      engines
+        .filter((engine) => batches.some((batch) => at(engine, batch).length > 0))
+        .map((engine) => [
+          engine,
+          ...batches.map((batch) => {
+            const rows = at(engine, batch);
+            return rows.length === 0 ? "–" : cell(rows, batch);
+          }),
+        ]),
+    );
+  /** Jobs a second, and how many times as many as Loom. */
+  const speed = (phase: "enqueue" | "drain") =>
+    perBatch((rows, batch) => {
+      const speeds = rows.map((row) => 1e6 / row[phase].wall);
+      const ours = rows[0]?.engine ?? "";
+      const pair = { ours, theirs: loomDirect.name, batch, inputBytes, phase };
+      const ratio = compareEngines(measurements, { ...pair, figure: ({ wall }) => wall });
+      const shown = toFigure(median(speeds));
+      return ours === loomDirect.name || Number.isNaN(ratio)
+        ? shown
+        : `${shown} (${ratio.toFixed(2)}×)`;
+    });
+  const parts = (phase: "enqueue" | "drain") =>
+    perBatch((rows) => {
+      const of = (figure: (cost: Cost) => number) =>
+        toFigure(median(rows.map((row) => figure(row[phase]))));
+      return `${of(cpuOf)} = ${of(({ server }) => server)} + ${of(({ client }) => client)} + ${of(({ postgrest }) => postgrest)}`;
+    });
+  const bytes = (figure: (row: Measurement) => number) =>
+    perBatch((rows) => toFigure(median(rows.map(figure))));
+
+  return `## Inputs of ${inputBytes} bytes
+
+### How many jobs a second are enqueued, one call after the other?
+
+The ratio to \`${loomDirect.name}\` is in brackets.
+
+${speed("enqueue")}
+
+### How many jobs a second are claimed and settled by ${LOOPS} concurrent loops?
+
+${speed("drain")}
+
+### How much processor time does it take to claim and settle a job, in microseconds?
+
+All = Postgres + client + PostgREST.
+
+${parts("drain")}
+
+### How much does it take to enqueue one?
+
+${parts("enqueue")}
+
+### How many bytes of the log does a job take, from enqueueing to its end?
+
+${bytes((row) => row.enqueue.wal + row.drain.wal)}
+
+### How many bytes does a job take on disk, with its indexes?
+
+Waiting.
+
+${bytes((row) => row.waitingBytes)}
+
+Finished, after a vacuum. A vacuum gives little back to the file system, so for an engine that deletes its jobs it is space for the next ones.
+
+${bytes((row) => row.finishedBytes)}`;
 }
 
-/** The best figure of each kind: what else the machine did can only have made the others worse. */
-function bestOf([first, ...others]: readonly [Throughput, ...Throughput[]]): Throughput {
-  const settled = [first, ...others].flatMap((row) => row.settled ?? []);
-  return {
-    ...first,
-    enqueued: Math.max(first.enqueued, ...others.map((row) => row.enqueued)),
-    settled: settled.length === 0 ? null : Math.max(...settled),
-  };
+function formatBacklogs(backlogs: readonly BacklogLatency[]): string {
+  const least = Math.min(...backlogs.map(({ jobs }) => jobs));
+  return toTable(
+    ["offered jobs", "state", "claim of one", "ratio", "empty claim", "reading waiting jobs"],
+    backlogs.map(({ jobs, state, claim, emptyClaim, listWaiting }) => {
+      const base = backlogs.find((row) => row.jobs === least && row.state === state);
+      const [one, empty, list] = [claim, emptyClaim, listWaiting].map(
+        ({ p50, p99 }) => `${p50.toFixed(2)} (${p99.toFixed(2)})`,
+      );
+      const ratio = (claim.p50 / (base?.claim.p50 ?? Number.NaN)).toFixed(2);
+      return [
+        toFigure(jobs).replace(/\.0+$/, ""),
+        state,
+        one ?? "",
+        ratio,
+        empty ?? "",
+        list ?? "",
+      ];
+    }),
+  );
 }

@@ -1,13 +1,12 @@
 // npm run soak [-- --minutes 10] [--streams 50] [--runs-per-second 1]
 //
-// A hub and an agent at work for a while, with streams of events open: whether every run ends well,
-// every stream is told of every run, and the hub's memory stays where it is. The last line is the verdict.
+// Keeps a hub and an agent at work with streams of events open, and checks that every run succeeds, every
+// stream receives the end of every run, and the hub's memory stays flat. The last line says whether it passed.
 import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
-import { describeRun } from "../machine.ts";
 import { startPrograms } from "../programs.ts";
-import { toFigure } from "../table.ts";
-import { judge } from "./judge.ts";
+import { describeRun, toFigure } from "../report.ts";
+import { assess } from "./assess.ts";
 
 const { values } = parseArgs({
   options: {
@@ -19,7 +18,7 @@ const { values } = parseArgs({
 const minutes = Number(values.minutes);
 const streams = Number(values.streams);
 const pauseMs = 1_000 / Number(values["runs-per-second"]);
-/** How long the last runs may take to end, and the streams to be told. */
+/** How long the last runs may take to end and to reach the streams. */
 const LAST_MS = 30_000;
 
 const programs = await startPrograms();
@@ -27,8 +26,8 @@ const { client, memory } = programs;
 await programs.startAgent("tower");
 
 const stop = new AbortController();
-const told = Array.from({ length: streams }, () => new Map<string, string>());
-const listening = told.map(async (ended) => {
+const received = Array.from({ length: streams }, () => new Map<string, string>());
+const listening = received.map(async (ended) => {
   try {
     for await (const { event, data } of client.streamEvents({ signal: stop.signal })) {
       if (event === "run.finished" && data.runId !== null) ended.set(data.runId, data.state ?? "");
@@ -37,7 +36,7 @@ const listening = told.map(async (ended) => {
     if (!stop.signal.aborted) throw error;
   }
 });
-// Until the streams are open, nothing is started that they might miss.
+// No run may start before the streams are open: they would miss it.
 await sleep(1_000);
 
 const started: string[] = [];
@@ -49,14 +48,14 @@ for (let n = 0; performance.now() - began < minutes * 60_000; n += 1) {
   if (performance.now() - began >= nextSample) {
     samples.push(memory());
     console.log(
-      `${Math.round((performance.now() - began) / 1_000)} s: ${started.length} runs started, ${told[0]?.size ?? 0} ended, hub ${toFigure(memory())} MiB`,
+      `${Math.round((performance.now() - began) / 1_000)} s: ${started.length} runs started, ${received[0]?.size ?? 0} ended, hub ${toFigure(memory())} MiB`,
     );
     nextSample += (minutes * 60_000) / 24;
   }
   await sleep(Math.max(0, began + (n + 1) * pauseMs - performance.now()));
 }
 const deadline = performance.now() + LAST_MS;
-while (told.some((ended) => ended.size < started.length) && performance.now() < deadline) {
+while (received.some((ended) => ended.size < started.length) && performance.now() < deadline) {
   await sleep(100);
 }
 samples.push(memory());
@@ -64,11 +63,11 @@ stop.abort();
 await Promise.all(listening);
 await programs.stop();
 
-const { isGood, why } = judge({ started, told, samples });
+const { passed, why } = assess({ started, received, samples });
 console.log(
   describeRun(
     `npm run soak -- --minutes ${minutes} --streams ${streams} --runs-per-second ${values["runs-per-second"]}`,
   ),
 );
-console.log(`soak: ${isGood ? "good" : "BAD"}: ${why}`);
-process.exitCode = isGood ? 0 : 1;
+console.log(`soak ${passed ? "passed" : "FAILED"}: ${why}`);
+process.exitCode = passed ? 0 : 1;

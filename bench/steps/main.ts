@@ -1,16 +1,17 @@
-// What it costs to run a step outside of the agent's event loop: in a thread, in a process, and in
-// a process that is kept for the next step.
+// npm run bench -- steps [--rounds 15] [--steps 500]
 //
-//   npm run bench -- steps [--rounds 15] [--steps 500]
+// Measures what it costs to run a step outside of the agent's event loop: in a thread, in a process, and in
+// a process that is kept for the next step.
 import { fork } from "node:child_process";
 import { once } from "node:events";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { availableParallelism, cpus } from "node:os";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { Worker } from "node:worker_threads";
 import type { ClaimedJob } from "@loom/queue";
-import { createProcessRunner, importWorkflows, type Log } from "@loom/worker";
+import { createProcessRunner, ownCode } from "@loom/worker";
+import { quiet } from "../quiet.ts";
+import { describeRun, percentile, quantile, toTable } from "../report.ts";
 
 const { values } = parseArgs({
   options: {
@@ -24,10 +25,7 @@ const STEP_MODULE = new URL("workflow.ts", import.meta.url).href;
 const ENTRY = fileURLToPath(new URL("entry.ts", import.meta.url));
 const execArgv = ["--conditions=@loom/source"];
 
-const quantile = (times: readonly number[], share: number): number =>
-  [...times].sort((one, other) => one - other)[Math.floor(share * (times.length - 1))] ?? 0;
-
-/** How often, and how long one takes, in milliseconds. */
+/** Runs something a number of times. Returns the milliseconds of each. */
 async function measure(count: number, once: () => Promise<void>): Promise<number[]> {
   const times: number[] = [];
   for (let round = 0; round < count; round += 1) {
@@ -44,7 +42,7 @@ const rssMb = (pid: number | "self"): number => {
   return Number(kilobytes) / 1_024;
 };
 
-/** A thread that has imported the workflow, as a step that is not kept would need each time. */
+/** Starts threads until each has imported the workflow, as every step would need without keeping one. */
 async function threads() {
   const running: Worker[] = [];
   const before = rssMb("self");
@@ -58,7 +56,7 @@ async function threads() {
   return { times, memory };
 }
 
-/** The same in a process. */
+/** The same with processes. */
 async function processes() {
   const memory: number[] = [];
   const times = await measure(rounds, async () => {
@@ -71,20 +69,11 @@ async function processes() {
   return { times, memory: quantile(memory, 0.5) };
 }
 
-const silent = () => {};
-const log: Log & ReturnType<Log["child"]> = {
-  debug: silent,
-  info: silent,
-  warn: silent,
-  error: silent,
-  child: () => log,
-};
+const ignore = () => {};
 
-/** From the call until the step's outcome is known, with the runner that agents use. */
+/** Measures the time until the outcome of a step is known, with the runner that agents use. */
 async function runner() {
-  const { workflows, modules } = await importWorkflows([STEP_MODULE]);
-  const [step] = workflows[0]?.steps ?? [];
-  if (!step) throw new Error("the workflow has no step");
+  const code = ownCode(new Map([["bench", { url: STEP_MODULE }]]));
   const job: ClaimedJob = {
     id: 1,
     fence: 1,
@@ -101,17 +90,17 @@ async function runner() {
     results: {},
   };
   const { signal } = new AbortController();
-  const make = () => createProcessRunner({ modules, env: { PATH: process.env.PATH }, execArgv });
+  const make = () => createProcessRunner({ code, env: { PATH: process.env.PATH }, execArgv });
   const runIn = async (runner: ReturnType<typeof make>) => {
     const task = {
       job,
-      step,
       node: "bench",
       signal,
-      write: silent,
-      onStarted: silent,
-      onProgress: silent,
-      log,
+      write: ignore,
+      onStarted: ignore,
+      onProgress: ignore,
+      onCheckpoint: async () => {},
+      log: quiet,
     };
     const outcome = await runner.start(task).outcome;
     if (outcome.outcome !== "succeeded") throw new Error(JSON.stringify(outcome));
@@ -131,22 +120,38 @@ async function runner() {
 const inThread = await threads();
 const inProcess = await processes();
 const { cold, warm } = await runner();
-const ms = (times: readonly number[], share: number) => quantile(times, share).toFixed(1);
-const line = (what: string, times: readonly number[], memory = "") =>
-  `| ${what} | ${ms(times, 0.5)} | ${ms(times, 0.99)} | ${memory} |`;
-const text = `# Steps outside of the event loop
+const line = (what: string, times: readonly number[], memory = "") => [
+  what,
+  percentile(times, 0.5),
+  percentile(times, 0.99),
+  memory,
+];
+const text = `# What does a step's own process cost?
 
-\`npm run bench -- steps --rounds ${rounds} --steps ${steps}\` on ${availableParallelism()} cores (${cpus()[0]?.model}), Node ${process.versions.node}.
-The module that is imported uses \`@loom/workflow\` and zod, as every workflow with an input does.
+${describeRun(`npm run bench -- steps --rounds ${rounds} --steps ${steps}`)}
 
-| | p50 ms | p99 ms | memory, MiB |
-| --- | ---: | ---: | ---: |
-${line("a thread, until the module is imported", inThread.times, `+${inThread.memory.toFixed(0)}`)}
-${line("a process, until the module is imported", inProcess.times, inProcess.memory.toFixed(0))}
-${line("the runner: the first step, from start to outcome, and the end of the process", cold)}
-${line("the runner: the next step in a kept process, from start to outcome", warm)}
+The imported module uses \`@loom/workflow\` and zod, as every workflow with an input does.
 
-\`+\`: by how much the process of the agent grew for each, all of them kept. The process's own figure counts pages of Node's that all its processes share.
+${toTable(
+  ["", "p50 ms", "p99 ms", "memory, MiB"],
+  [
+    line(
+      "a thread, until it has imported the module",
+      inThread.times,
+      `+${inThread.memory.toFixed(0)}`,
+    ),
+    line(
+      "a process, until it has imported the module",
+      inProcess.times,
+      inProcess.memory.toFixed(0),
+    ),
+    line("the runner: the first step, including start and end of its process", cold),
+    line("the runner: the next step in a kept process", warm),
+  ],
+)}
+
+\`+\` is the growth of the agent's process for each thread, all of them kept. The figure of a process includes pages that all Node
+processes share.
 `;
 mkdirSync(new URL("../results/", import.meta.url), { recursive: true });
 writeFileSync(new URL("../results/steps.md", import.meta.url), text);

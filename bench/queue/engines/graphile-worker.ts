@@ -1,28 +1,33 @@
 import { Logger, makeWorkerUtils, run } from "graphile-worker";
 import pg from "pg";
-import { batches, LOOPS, type OpenEngine, payloadOf, seconds } from "../engine.ts";
+import { batches, type EngineKind, inputOf, LOOPS, seconds } from "../engine.ts";
 
-/** As its own performance test has it: 24 jobs at a time. */
+/** 24 jobs at a time, as in its own performance test. */
 const CONCURRENCY = 24;
 const logger = new Logger(() => () => {});
 
 /**
- * @param localQueue - With it, `batch` jobs are locked at once and completions are written together;
- *   without it, each job is taken and completed on its own, whatever the batch.
+ * @param localQueue - If true, `batch` jobs are locked at once and completions are written together.
+ *   If false, each job is taken and completed on its own, whatever the batch.
  */
-const graphile =
-  (localQueue: boolean): OpenEngine =>
-  async ({ socketDir, name }) => {
-    const options = { host: socketDir, database: name, user: "postgres", max: CONCURRENCY + 2 };
-    const pgPool = new pg.Pool(options);
-    // Its own adders do not wait for a pool of many.
-    const adding = new pg.Pool({ ...options, max: LOOPS });
-    for (const pool of [pgPool, adding]) pool.on("error", (error) => console.error(error));
+const graphile = (localQueue: boolean): EngineKind => ({
+  name: `graphile-worker 0.18${localQueue ? ", local queue" : ""}`,
+  over: "postgres",
+  takes: (batch) => localQueue === batch > 1,
+
+  async open({ socketDir, name }, input) {
+    const options = { host: socketDir, database: name, user: "postgres" };
+    const openPool = (max: number) => {
+      const pool = new pg.Pool({ ...options, max });
+      const report = (error: Error) => console.error(error);
+      return pool.on("error", report).on("connect", (client) => client.on("error", report));
+    };
+    const pgPool = openPool(CONCURRENCY + 2);
+    // A pool of its own, so that adding does not compete with the workers.
+    const adding = openPool(LOOPS);
     const utils = await makeWorkerUtils({ pgPool: adding, logger });
     await utils.migrate();
     return {
-      name: `graphile-worker 0.18${localQueue ? ", local queue" : ""}`,
-      tables: ["graphile_worker._private_jobs"],
       async close() {
         await utils.release();
         await adding.end();
@@ -32,17 +37,16 @@ const graphile =
       enqueue: (jobs, batch) =>
         seconds(async () => {
           for (const part of batches(jobs, batch)) {
-            if (batch === 1) for (const i of part) await utils.addJob("only", payloadOf(i));
+            if (batch === 1) for (const i of part) await utils.addJob("only", inputOf(i, input));
             else {
               await utils.addJobs(
-                part.map((index) => ({ identifier: "only", payload: payloadOf(index) })),
+                part.map((index) => ({ identifier: "only", payload: inputOf(index, input) })),
               );
             }
           }
         }),
 
       async drain(jobs, batch) {
-        if (localQueue === (batch === 1)) return null;
         let done = 0;
         const allRan = Promise.withResolvers<void>();
         const only = async () => {
@@ -67,12 +71,13 @@ const graphile =
             },
           });
           await allRan.promise;
-          // Returns when the last completions are written.
+          // Resolves when the last completions are written.
           await runner.stop();
         });
       },
     };
-  };
+  },
+});
 
 export const graphileWorker = graphile(false);
 export const graphileWorkerLocalQueue = graphile(true);

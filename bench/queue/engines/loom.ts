@@ -1,54 +1,49 @@
-import { join } from "node:path";
-import { createQueue, type Queue } from "@loom/queue";
-import { clientOptions, createPostgresQueue } from "@loom/queue/postgres";
-import { createClient } from "@supabase/supabase-js";
-import postgres from "postgres";
-import { Agent, fetch } from "undici";
+import {
+  type ClaimedJob,
+  createQueue,
+  type Queue,
+  type Session,
+  type Settlement,
+} from "@loom/queue";
+import { createPostgresQueue } from "@loom/queue/postgres";
+import { connectDirectly, connectToPostgrest } from "../../connect.ts";
 import {
   batches,
   type Engine,
+  type EngineKind,
+  type InputSize,
   inLoops,
+  inputOf,
   LOOPS,
-  type OpenEngine,
-  payloadOf,
   RESULT,
   seconds,
 } from "../engine.ts";
 
 const SLOTS = 10_000;
 
-export const loomDirect: OpenEngine = async (database) => {
-  const sql = postgres(database.databaseUrl, {
-    host: database.socketDir,
-    max: LOOPS,
-    ...clientOptions,
-  });
-  const queue = createPostgresQueue({ sql, timeoutMs: 60_000 });
-  return engine("@loom/queue, direct", queue, () => sql.end());
+export const loomDirect: EngineKind = {
+  name: "@loom/queue, direct",
+  over: "postgres",
+  async open(database, input) {
+    const { client, close } = connectDirectly(database, LOOPS);
+    return engine(createPostgresQueue({ sql: client, timeoutMs: 60_000 }), input, close);
+  },
 };
 
-/** To PostgREST itself: the gateway of @loom/local-db would take time of this very process. */
-export const loomRest: OpenEngine = async (database) => {
-  const socketPath = join(database.socketDir, `${database.name}.sock`);
-  const dispatcher = new Agent({ connect: { socketPath } });
-  const client = createClient("http://postgrest", database.serviceKey, {
-    auth: { persistSession: false, autoRefreshToken: false },
-    global: {
-      fetch: ((url: string, init: object) =>
-        fetch(url.replace("/rest/v1", ""), { ...init, dispatcher })) as never,
-    },
-  });
-  const queue = createQueue({ client, timeoutMs: 60_000 });
-  return engine("@loom/queue, PostgREST", queue, () => dispatcher.close());
+export const loomRest: EngineKind = {
+  name: "@loom/queue, PostgREST",
+  over: "postgrest",
+  async open(database, input) {
+    const { client, close } = connectToPostgrest(database);
+    return engine(createQueue({ client, timeoutMs: 60_000 }), input, close);
+  },
 };
 
-/** Jobs name their node, one of `LOOPS`: nothing has to be placed. Every loop is a node. */
-function engine(name: string, queue: Queue, close: () => Promise<void>): Engine {
+/** Every loop is a node, and every job names one, so nothing has to be placed. */
+function engine(queue: Queue, input: InputSize, close: () => Promise<void>): Engine {
   const nodes = Array.from({ length: LOOPS }, (_, loop) => `node-${loop}`);
   return {
-    name,
     close,
-    tables: ["loom_job_queue", "loom_events", "loom_node_sessions"],
 
     enqueue: (jobs, batch) =>
       seconds(async () => {
@@ -57,7 +52,7 @@ function engine(name: string, queue: Queue, close: () => Promise<void>): Engine 
             part.map((index) => ({
               workflow: "bench",
               step: "only",
-              input: payloadOf(index),
+              input: inputOf(index, input),
               host: nodes[index % LOOPS] ?? "",
             })),
           );
@@ -65,34 +60,74 @@ function engine(name: string, queue: Queue, close: () => Promise<void>): Engine 
       }),
 
     async drain(jobs, batch) {
-      const sessions = await Promise.all(
-        nodes.map(async (node) => {
-          const incarnation = crypto.randomUUID();
-          const report = { name: node, incarnation, leaseMs: 600_000, capabilities: [] };
-          const { epoch } = await queue.hello({ ...report, slots: SLOTS });
-          return { node, epoch, seq: 0 };
-        }),
-      );
+      const loops = await Promise.all(nodes.map((node) => openLoop(queue, node)));
       return await seconds(() =>
-        inLoops(jobs, async (loop) => {
-          const session = sessions[loop];
-          if (!session) throw new Error("no session");
-          session.seq += 1;
-          const claim = await queue.claim(session, { seq: session.seq, limit: batch });
-          if (claim.session !== "live") throw new Error(claim.session);
-          if (claim.jobs.length === 0) return 0;
-          const answers = await queue.settle(
-            session.node,
-            claim.jobs.map(({ id, fence }) => ({
-              id,
-              fence,
-              outcome: "succeeded",
-              result: RESULT,
-            })),
-          );
-          return answers.filter(({ answer }) => answer === "accepted").length;
+        inLoops(jobs, (number) => {
+          const loop = loops[number];
+          if (!loop) throw new Error("no session");
+          return workOff(queue, loop, batch);
         }),
       );
     },
   };
+}
+
+/** A node's session, its last claim, and the jobs that it holds. */
+export interface NodeLoop {
+  readonly session: Session;
+  seq: number;
+  held: ClaimedJob[];
+}
+
+/** Opens a session that can hold as many jobs as a batch has. */
+export async function openLoop(queue: Queue, node: string): Promise<NodeLoop> {
+  const { epoch } = await queue.hello({
+    name: node,
+    incarnation: crypto.randomUUID(),
+    leaseMs: 3_600_000,
+    capabilities: [],
+    slots: SLOTS,
+  });
+  return { session: { node, epoch }, seq: 0, held: [] };
+}
+
+/**
+ * Settles what the last round claimed and claims the next jobs, in one call.
+ *
+ * @returns The number of jobs that were settled.
+ */
+export async function workOff(queue: Queue, loop: NodeLoop, batch: number): Promise<number> {
+  loop.seq += 1;
+  const { settled, claim } = await queue.exchange(loop.session, {
+    settle: outcomesOf(loop.held),
+    claim: { seq: loop.seq, limit: batch },
+  });
+  if (claim?.session !== "live") throw new Error(`${loop.session.node} is ${claim?.session}`);
+  loop.held = claim.jobs;
+  return settled.filter(({ answer }) => answer === "accepted").length;
+}
+
+const outcomesOf = (held: readonly ClaimedJob[]): Settlement[] =>
+  held.map(({ id, fence, runId }) => ({
+    id,
+    fence,
+    outcome: "succeeded",
+    result: RESULT,
+    isSingle: runId === null,
+  }));
+
+/** @returns How many settlements were accepted. */
+export async function settleHeld(queue: Queue, loop: NodeLoop): Promise<number> {
+  if (loop.held.length === 0) return 0;
+  const answers = await queue.settle(loop.session.node, outcomesOf(loop.held));
+  loop.held = [];
+  return answers.filter(({ answer }) => answer === "accepted").length;
+}
+
+/** Claims jobs and keeps them in `held`. */
+export async function claimNext(queue: Queue, loop: NodeLoop, limit: number): Promise<void> {
+  loop.seq += 1;
+  const answer = await queue.claim(loop.session, { seq: loop.seq, limit });
+  if (answer.session !== "live") throw new Error(`${loop.session.node} is ${answer.session}`);
+  loop.held.push(...answer.jobs);
 }

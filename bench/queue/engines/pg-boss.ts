@@ -1,47 +1,50 @@
 import { PgBoss } from "pg-boss";
-import { batches, inLoops, LOOPS, type OpenEngine, payloadOf, RESULT, seconds } from "../engine.ts";
+import { batches, type EngineKind, inLoops, inputOf, LOOPS, RESULT, seconds } from "../engine.ts";
 
 const QUEUE = "bench";
 
-export const pgBoss: OpenEngine = async ({ socketDir, name }) => {
-  const boss = new PgBoss({
-    host: socketDir,
-    database: name,
-    user: "postgres",
-    max: LOOPS,
-    // Neither does maintenance while it is measured.
-    supervise: false,
-    schedule: false,
-  });
-  boss.on("error", (error) => console.error(error));
-  await boss.start();
-  await boss.createQueue(QUEUE);
-  return {
-    name: "pg-boss 12",
-    tables: ["pgboss.job_common", "pgboss.job"],
-    close: () => boss.stop({ graceful: false }),
+export const pgBoss: EngineKind = {
+  name: "pg-boss 12",
+  over: "postgres",
 
-    enqueue: (jobs, batch) =>
-      seconds(async () => {
-        for (const part of batches(jobs, batch)) {
-          const rows = part.map((index) => ({ data: payloadOf(index) }));
-          if (batch === 1) for (const { data } of rows) await boss.send(QUEUE, data);
-          else await boss.insert(QUEUE, rows);
-        }
-      }),
+  async open({ socketDir, name }, input) {
+    const boss = new PgBoss({
+      host: socketDir,
+      database: name,
+      user: "postgres",
+      max: LOOPS,
+      // No engine runs maintenance during the measurement.
+      supervise: false,
+      schedule: false,
+    });
+    boss.on("error", (error) => console.error(error));
+    await boss.start();
+    await boss.createQueue(QUEUE);
+    return {
+      close: () => boss.stop({ graceful: false }),
 
-    drain: (jobs, batch) =>
-      seconds(() =>
-        inLoops(jobs, async () => {
-          const taken = await boss.fetch(QUEUE, { batchSize: batch });
-          if (taken.length === 0) return 0;
-          await boss.complete(
-            QUEUE,
-            taken.map(({ id }) => id),
-            RESULT,
-          );
-          return taken.length;
+      enqueue: (jobs, batch) =>
+        seconds(async () => {
+          for (const part of batches(jobs, batch)) {
+            const rows = part.map((index) => ({ data: inputOf(index, input) }));
+            if (batch === 1) for (const { data } of rows) await boss.send(QUEUE, data);
+            else await boss.insert(QUEUE, rows);
+          }
         }),
-      ),
-  };
+
+      drain: (jobs, batch) =>
+        seconds(() =>
+          inLoops(jobs, async () => {
+            const taken = await boss.fetch(QUEUE, { batchSize: batch });
+            if (taken.length === 0) return 0;
+            await boss.complete(
+              QUEUE,
+              taken.map(({ id }) => id),
+              RESULT,
+            );
+            return taken.length;
+          }),
+        ),
+    };
+  },
 };

@@ -3,8 +3,8 @@ import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "nod
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import type { Database } from "@loom/local-db";
-import { LOOPS, type OpenEngine, payloadOf, RESULT } from "../engine.ts";
+import type { DatabaseCopy } from "@loom/local-db";
+import { type EngineKind, inputOf, LOOPS, RESULT } from "../engine.ts";
 
 const exec = promisify(execFile);
 
@@ -20,13 +20,12 @@ const TABLE = `
   ) with (fillfactor = 80);
   create index on raw_job (run_at, id) where state = 'pending';`;
 
-// pgbench takes a colon before a word for a variable.
-const PAYLOAD = JSON.stringify(payloadOf(0)).replaceAll(":", ": ");
-const ANSWER = JSON.stringify(RESULT).replaceAll(":", ": ");
+// pgbench reads a colon before a word as a variable.
+const asLiteral = (value: object) => `'${JSON.stringify(value).replaceAll(":", ": ")}'`;
 
-const ADD = (batch: number) => `
+const ADD = (input: object, batch: number) => `
   insert into raw_job (payload)
-  select '${PAYLOAD}' from generate_series(1, ${batch});`;
+  select ${asLiteral(input)} from generate_series(1, ${batch});`;
 
 const TAKE = (batch: number) => `
   with due as materialized (
@@ -36,37 +35,40 @@ const TAKE = (batch: number) => `
     update raw_job set state = 'running', claimed_at = now() from due where raw_job.id = due.id
     returning raw_job.id, payload)
   select coalesce(array_agg(id), '{}') as ids, sum(length(payload)) as bytes from taken \\gset
-  update raw_job set state = 'succeeded', result = '${ANSWER}', finished_at = now()
+  update raw_job set state = 'succeeded', result = ${asLiteral(RESULT)}, finished_at = now()
    where id = any(:ids::bigint[]);`;
 
 /**
- * The ceiling: a plain table and the statements nobody can do without, driven by pgbench, which is C
- * and parses nothing. No fence, no lease, no history, no retry, no dependents.
+ * The upper bound: a plain table and the statements that every queue needs, driven by pgbench, which is
+ * written in C and parses nothing. It has no fence, lease, history, retry or dependents.
  */
-export const raw: OpenEngine = async (database) => {
-  const pgbench = findPgbench();
-  if (!pgbench) throw new Error("no pgbench: on Debian it is part of postgresql-15");
-  await database.sql.unsafe(TABLE);
-  const folder = mkdtempSync(join(tmpdir(), "loom-bench-"));
-  const measure = async (script: string, clients: number, transactions: number) => {
-    const file = join(folder, "script.sql");
-    writeFileSync(file, script);
-    return await runPgbench(pgbench, database, [
-      ...["-f", file, "-c", String(clients), "-j", "1", "-M", "prepared"],
-      ...["-t", String(Math.max(1, Math.ceil(transactions / clients)))],
-    ]);
-  };
-  return {
-    name: "raw SQL, pgbench",
-    tables: ["raw_job"],
-    close: async () => rmSync(folder, { recursive: true }),
-    enqueue: (jobs, batch) => measure(ADD(batch), 1, jobs / batch),
-    drain: (jobs, batch) => measure(TAKE(batch), LOOPS, jobs / batch),
-  };
+export const raw: EngineKind = {
+  name: "raw SQL, pgbench",
+  over: "postgres",
+
+  async open(database, input) {
+    const pgbench = findPgbench();
+    if (!pgbench) throw new Error("no pgbench: on Debian it is part of postgresql-15");
+    await database.sql.unsafe(TABLE);
+    const folder = mkdtempSync(join(tmpdir(), "loom-bench-"));
+    const measure = async (script: string, clients: number, transactions: number) => {
+      const file = join(folder, "script.sql");
+      writeFileSync(file, script);
+      return await runPgbench(pgbench, database, [
+        ...["-f", file, "-c", String(clients), "-j", "1", "-M", "prepared"],
+        ...["-t", String(Math.max(1, Math.ceil(transactions / clients)))],
+      ]);
+    };
+    return {
+      close: async () => rmSync(folder, { recursive: true }),
+      enqueue: (jobs, batch) => measure(ADD(inputOf(0, input), batch), 1, jobs / batch),
+      drain: (jobs, batch) => measure(TAKE(batch), LOOPS, jobs / batch),
+    };
+  },
 };
 
-/** @returns Seconds, without those for connecting. */
-async function runPgbench(pgbench: string, { socketDir, name }: Database, args: string[]) {
+/** @returns The seconds, without the time to connect. */
+async function runPgbench(pgbench: string, { socketDir, name }: DatabaseCopy, args: string[]) {
   const where = ["-h", socketDir, "-p", "5432", "-U", "postgres"];
   const { stdout } = await exec(pgbench, ["-n", ...where, ...args, name]);
   const tps = Number(/^tps = ([\d.]+)/m.exec(stdout)?.[1]);
