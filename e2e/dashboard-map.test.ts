@@ -1,7 +1,7 @@
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import { createHubClient } from "@loom/hub/client";
+import { createHubClient } from "@loom/client";
 import type { Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from "vitest";
 import { canBrowse } from "./support/browser.ts";
@@ -51,7 +51,7 @@ describe.skipIf(!canBrowse)("the map and runs, in a browser (Chromium, or CHROMI
     expect(answer.headers.get("cache-control")).toBe("no-cache");
   });
 
-  test("refuses a token that the hub does not know, and takes one that it does", async () => {
+  test("refuses an unknown token, and accepts a known one", async () => {
     const complaints: string[] = [];
     page.on("console", (message) => {
       if (message.type() === "error") complaints.push(message.text());
@@ -71,12 +71,12 @@ describe.skipIf(!canBrowse)("the map and runs, in a browser (Chromium, or CHROMI
     const waves = wavesAround(page, ["oracle", "pop-os"]);
     await page.getByRole("button", { name: "Run", exact: true }).click();
     expect(await waves).toEqual(["oracle", "pop-os"]);
-    const strand = page.locator(".rail-runs a").first();
-    await strand.getByText("succeeded").waitFor();
-    await strand.getByText("oracle → pop-os → oracle").waitFor();
+    const run = page.locator(".rail-runs a").first();
+    await run.getByText("succeeded").waitFor();
+    await run.getByText("oracle → pop-os → oracle").waitFor();
     await page.getByText("cross-node-smoke · remote succeeded on pop-os").waitFor();
 
-    await strand.click();
+    await run.click();
     for (const step of ["local", "remote", "check"]) {
       await page.getByRole("heading", { name: step }).waitFor();
     }
@@ -86,7 +86,7 @@ describe.skipIf(!canBrowse)("the map and runs, in a browser (Chromium, or CHROMI
     await page.getByText("local step").waitFor();
   });
 
-  test("says why a step waits, on the map, in the queue and with its run, and can cancel it", async () => {
+  test("shows why a step waits on the map, in the queue and on its run's page, and can cancel it", async () => {
     await page.keyboard.press("g");
     await page.keyboard.press("w");
     await page.getByRole("link", { name: "needs-laser" }).click();
@@ -99,7 +99,7 @@ describe.skipIf(!canBrowse)("the map and runs, in a browser (Chromium, or CHROMI
     await page.keyboard.press("g");
     await page.keyboard.press("l");
     await page.getByRole("link", { name: "1 waiting for a node" }).waitFor();
-    await page.getByText(reason).waitFor();
+    await page.getByRole("region", { name: "Waiting" }).getByText(reason).waitFor();
     await page.keyboard.press("g");
     await page.keyboard.press("q");
     await page.getByText(reason).first().waitFor();
@@ -131,7 +131,7 @@ describe.skipIf(!canBrowse)("the map and runs, in a browser (Chromium, or CHROMI
     await page.getByRole("link", { name: /^pi, online/ }).waitFor();
   });
 
-  test("repeats what failed of a run, and not what succeeded", async () => {
+  test("repeats the failed steps of a run, and not the successful ones", async () => {
     const folder = await mkdtemp(path.join(tmpdir(), "loom-breaks-"));
     const file = path.join(folder, "there");
     await page.goto(`${system.url}/workflows/breaks`);
@@ -150,7 +150,7 @@ describe.skipIf(!canBrowse)("the map and runs, in a browser (Chromium, or CHROMI
     await page.getByText("3 of 3 nodes online").waitFor();
   });
 
-  test("goes back through what happened, and returns to now", async () => {
+  test("goes back through past events, and returns to now", async () => {
     await page.getByRole("slider", { name: "Moment" }).focus();
     await page.keyboard.press("Home");
     await page.getByText("1 of 3 nodes online").waitFor();
@@ -158,7 +158,7 @@ describe.skipIf(!canBrowse)("the map and runs, in a browser (Chromium, or CHROMI
     await page.getByText("3 of 3 nodes online").waitFor();
   });
 
-  test("plays on while much happens", async () => {
+  test("continues its replay during many events", async () => {
     const hub = createHubClient(system);
     const stop = new AbortController();
     const steering = (async () => {
@@ -185,7 +185,7 @@ describe.skipIf(!canBrowse)("the map and runs, in a browser (Chromium, or CHROMI
     await page.getByText("3 of 3 nodes online").waitFor();
   });
 
-  test("goes back also to what happened before it was opened, which is not taken for now", async () => {
+  test("also goes back to events before it was opened, and does not show them as current", async () => {
     await page.goto(system.url);
     await page.getByText("3 of 3 nodes online").waitFor();
     expect(await paintedPixels(page)).toBe(0);
@@ -201,7 +201,7 @@ describe.skipIf(!canBrowse)("the map and runs, in a browser (Chromium, or CHROMI
     await page.getByText("3 of 3 nodes online").waitFor();
   });
 
-  test("keeps what it knows while the hub is away, says so, and goes on when it is back", async () => {
+  test("keeps its state while the hub is unreachable, reports that, and continues when the hub is back", async () => {
     await page.goto(system.url);
     await page.getByRole("link", { name: /^pop-os, online/ }).waitFor();
     await system.killHub();

@@ -23,7 +23,7 @@ test("a step that requires has-gpu never runs on the hub's own node", async () =
   const runs = await Promise.all(Array.from({ length: 20 }, () => startRun("needs-gpu")));
   for (const id of runs) {
     await expect
-      .poll(() => readRun(id), { timeout: 30_000 })
+      .poll(() => readRun(id))
       .toMatchObject({
         status: "succeeded",
         steps: [{ step: "train", host: "pop-os", result: { node: "pop-os" } }],
@@ -31,7 +31,7 @@ test("a step that requires has-gpu never runs on the hub's own node", async () =
   }
 });
 
-test("a step that nobody can run waits, says what is missing, and runs when a node brings it", async () => {
+test("a step that no node can run waits with the reason, and runs when a node offers the missing capability", async () => {
   const id = await startRun("needs-laser");
   await expect
     .poll(() => readRun(id))
@@ -48,7 +48,7 @@ test("a step that nobody can run waits, says what is missing, and runs when a no
 
   await system.startAgent("workshop", ["has-laser"]);
   await expect
-    .poll(() => readRun(id), { timeout: 15_000 })
+    .poll(() => readRun(id))
     .toMatchObject({
       status: "succeeded",
       steps: [{ state: "succeeded", host: "workshop" }],

@@ -4,9 +4,13 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
+import { startLocalDb } from "@loom/local-db";
 import { afterEach, beforeEach, expect, test } from "vitest";
 
 const MAIN = fileURLToPath(new URL("../apps/quickstart/src/main.ts", import.meta.url));
+
+/** Nothing of this machine's own settings. */
+const NO_DATABASE = { SUPABASE_URL: "", SUPABASE_SECRET_KEY: "", SUPABASE_SERVICE_ROLE_KEY: "" };
 
 let dataDir: string;
 beforeEach(() => {
@@ -27,7 +31,14 @@ interface Start {
 /** Starts everything as `npm start` does, and waits for its `ready` line. */
 async function start(env: Record<string, string> = {}): Promise<Start> {
   const child = spawn(process.execPath, ["--conditions=@loom/source", MAIN], {
-    env: { ...process.env, LOOM_DATA_DIR: dataDir, PORT: "0", LOOM_TOKEN: "", ...env },
+    env: {
+      ...process.env,
+      ...NO_DATABASE,
+      LOOM_DATA_DIR: dataDir,
+      PORT: "0",
+      LOOM_TOKEN: "",
+      ...env,
+    },
     stdio: ["ignore", "pipe", "pipe"],
   });
   const lines: string[] = [];
@@ -67,7 +78,7 @@ function survivors(): string[] {
 }
 
 // The process that watches over the others outlives them by a moment.
-const expectNoSurvivors = () => expect.poll(survivors, { timeout: 20_000 }).toEqual([]);
+const expectNoSurvivors = () => expect.poll(survivors).toEqual([]);
 
 const smokeSteps = (lines: string[]) =>
   lines
@@ -91,9 +102,7 @@ test("shows a run across two hosts, serves, and finds its data again at the seco
   const again = await call(first, "POST", "/strands/cross-node-smoke/run");
   expect(again.status).toBe(202);
   await expect
-    .poll(async () => (await call(first, "GET", `/runs/${again.body.runId}`)).body.status, {
-      timeout: 20_000,
-    })
+    .poll(async () => (await call(first, "GET", `/runs/${again.body.runId}`)).body.status)
     .toBe("succeeded");
 
   first.child.kill("SIGINT");
@@ -111,6 +120,25 @@ test("shows a run across two hosts, serves, and finds its data again at the seco
   await expectNoSurvivors();
 });
 
+test("says in one sentence what to do about a data folder of another version", async () => {
+  await using made = await startLocalDb({
+    dataDir,
+    schema: `create table if not exists loom_migrations (name text primary key, applied_at timestamptz not null default now());
+      insert into loom_migrations (name) values ('0000_of_before') on conflict do nothing;`,
+  });
+  await made.stop();
+  const message = await start().then(
+    () => "it started",
+    (error: Error) => error.message,
+  );
+  expect(message).toContain(
+    `Another version of Loom made the data in ${dataDir}, so move that folder away, or name another one with LOOM_DATA_DIR, and start again.`,
+  );
+  // The dashboard is built, the database failed, and why.
+  expect(message.split("\n").filter((line) => line !== "")).toHaveLength(3);
+  await expectNoSurvivors();
+});
+
 test("leaves no process behind when it is killed", async () => {
   const { child, exited } = await start();
   expect(survivors().length).toBeGreaterThan(3);
@@ -119,13 +147,80 @@ test("leaves no process behind when it is killed", async () => {
   await expectNoSurvivors();
 });
 
-test("ends everything, and says which part failed, when one part crashes", async () => {
-  const { exited, lines } = await start();
-  const hub = survivors().find((pid) =>
-    readFileSync(`/proc/${pid}/cmdline`, "utf8").includes("apps/hub/src/main.ts"),
+const pidOf = (part: string): number => {
+  const found = survivors().find((pid) =>
+    readFileSync(`/proc/${pid}/cmdline`, "utf8").includes(part),
   );
-  process.kill(Number(hub), "SIGKILL");
-  expect(await exited).toBe(1);
-  expect(lines.join("\n")).toContain("hub ended unexpectedly (SIGKILL)");
+  if (!found) throw new Error(`no ${part} runs`);
+  return Number(found);
+};
+
+test("offers Loom's own workflows beside the user's, and restarts a dead part at the same address", async () => {
+  const LOOM_WORKFLOWS_DIR = path.join(import.meta.dirname, "workflows");
+  const { child, exited, lines, url, token } = await start({
+    LOOM_WORKFLOWS_DIR,
+    LOOM_CAPABILITIES: "has-nas, gpu.model=RTX 4090",
+    LOOM_SLOTS: "3",
+  });
+  expect(smokeSteps(lines)).toHaveLength(4);
+  expect(lines.join("\n")).toContain("has-gpu (declared for the demo");
+  const get = async (route: string) => {
+    const response = await fetch(url + route, { headers: { authorization: `Bearer ${token}` } });
+    return JSON.stringify(await response.json());
+  };
+  expect(await get("/api/loom/strands")).toMatch(/cross-node-smoke.*hold|hold.*cross-node-smoke/);
+  const { data } = JSON.parse(await get("/api/loom/nodes"));
+  for (const name of ["oracle", "pop-os"]) {
+    expect(data).toContainEqual(
+      expect.objectContaining({
+        name,
+        slots: 3,
+        capabilities: expect.arrayContaining(["has-nas", "gpu.model=RTX 4090"]),
+      }),
+    );
+  }
+
+  for (const { part, name } of [
+    { part: "apps/hub/src/main.ts", name: "hub" },
+    { part: "apps/node-agent/src/main.ts", name: "agent" },
+    { part: "/bin/postgres", name: "Postgres" },
+  ]) {
+    process.kill(pidOf(part), "SIGKILL");
+    await expect.poll(() => lines, { timeout: 60_000 }).toContain(`${name} is back`);
+    expect(lines.filter((line) => line.startsWith(`${name} ended (SIGKILL)`))).toHaveLength(1);
+  }
+  await expect
+    .poll(() => fetch(`${url}/readyz`).then(({ status }) => status), { timeout: 60_000 })
+    .toBe(200);
+  await expect
+    .poll(async () => JSON.parse(await get("/api/loom/nodes")).data, { timeout: 60_000 })
+    .toMatchObject([{ online: true }, { online: true }]);
+  child.kill("SIGTERM");
+  expect(await exited).toBe(0);
   await expectNoSurvivors();
+}, 180_000);
+
+test.for([
+  { env: { SUPABASE_URL: "http://127.0.0.1:1" }, says: /^SUPABASE_URL is set and no key is: / },
+  {
+    env: { SUPABASE_SECRET_KEY: "key" },
+    says: /^SUPABASE_SECRET_KEY is set and SUPABASE_URL is not: /,
+  },
+  {
+    env: { SUPABASE_URL: "abc", SUPABASE_SECRET_KEY: "key" },
+    says: /^SUPABASE_URL is not an address/,
+  },
+  {
+    env: { SUPABASE_URL: "http://127.0.0.1:1", SUPABASE_SECRET_KEY: "key" },
+    says: /^The project at SUPABASE_URL .* cannot be reached/,
+  },
+])("does not take $env for a database", async ({ env, says }) => {
+  const failure = await start(env as Record<string, string>).catch((error: Error) => error.message);
+  expect(failure).not.toMatch(/^ok +database/m);
+  expect(
+    String(failure)
+      .split("\n")
+      .some((line) => says.test(line)),
+  ).toBe(true);
+  expect(failure).not.toMatch(/\n\s+at /);
 });

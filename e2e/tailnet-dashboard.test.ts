@@ -37,7 +37,7 @@ describe.skipIf(!canRun)("the dashboard, in a browser of the tailnet", () => {
   });
   afterAll(() => stack.disposeAsync());
 
-  test("lets in whom Tailscale knows, without a token, to do what they may", async () => {
+  test("admits users that Tailscale knows, without a token and with their own permissions", async () => {
     await page.goto(url);
     await page.getByText("live", { exact: true }).waitFor();
     expect(await page.getByLabel("Token").count()).toBe(0);
@@ -48,7 +48,7 @@ describe.skipIf(!canRun)("the dashboard, in a browser of the tailnet", () => {
     expect(await page.getByRole("button", { name: "Pause node" }).count()).toBe(0);
   });
 
-  test("shows the tailnet's machines, the ways to them, and measures them when asked", async () => {
+  test("shows the tailnet's machines and paths, and measures a path on request", async () => {
     await page.keyboard.press("g");
     await page.keyboard.press("m");
     await page.getByRole("row", { name: /^forge the hub's online/ }).waitFor();

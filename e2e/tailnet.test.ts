@@ -20,7 +20,7 @@ import { createNamespace, type Namespace, namespacesMissing } from "./support/na
 // it has the agent's address as well, as a stranger behind a carrier-grade NAT might.
 const HUB = "100.64.0.1";
 const AGENT = "100.64.0.2";
-const BELL_PORT = 7421;
+const WAKE_PORT = 7421;
 const FQDN = "anvil.moss-lantern.ts.net";
 
 const missing = await namespacesMissing();
@@ -41,12 +41,12 @@ describe.skipIf(missing)("a tailnet", () => {
   const inDirectory = (name: string) => path.join(directory, name);
   const own = <T extends AsyncDisposable>(resource: T): T => stack.use(resource);
 
-  /** Has someone listen where the agent's doorbell is, or seems to be. */
-  const startBell = async (on: Namespace, program: URL, lines: string[]) =>
+  /** Has someone listen where the agent's wake server is, or seems to be. */
+  const startWakeServer = async (on: Namespace, program: URL, lines: string[]) =>
     own(
       await on.start(
         program,
-        { address: AGENT, port: BELL_PORT, socketPath: inDirectory("agent.sock") },
+        { address: AGENT, port: WAKE_PORT, socketPath: inDirectory("agent.sock") },
         (line) => lines.push(line),
       ),
     );
@@ -54,8 +54,8 @@ describe.skipIf(missing)("a tailnet", () => {
   const startHubDaemon = () =>
     startFakeLocalApi({ status: sendJson(hubStatus()) }, { socketPath: inDirectory("hub.sock") });
 
-  /** Has the hub ring a node. */
-  async function ring(node: string, more = "") {
+  /** Has the hub wake a node. */
+  async function wake(node: string, more = "") {
     const order = request({
       socketPath: inDirectory("control.sock"),
       path: `/?node=${node}${more}`,
@@ -92,31 +92,31 @@ describe.skipIf(missing)("a tailnet", () => {
     nameServer = own(
       await hub.start(new URL("tailnet/name-server.ts", import.meta.url), { [FQDN]: AGENT }),
     );
-    await startBell(agent, new URL("tailnet/agent.ts", import.meta.url), agentLines);
-    await startBell(provider, new URL("tailnet/stranger.ts", import.meta.url), strangerLines);
+    await startWakeServer(agent, new URL("tailnet/agent.ts", import.meta.url), agentLines);
+    await startWakeServer(provider, new URL("tailnet/stranger.ts", import.meta.url), strangerLines);
     own(
       await hub.start(new URL("tailnet/hub.ts", import.meta.url), {
         control: inDirectory("control.sock"),
         socketPath: inDirectory("hub.sock"),
-        port: BELL_PORT,
+        port: WAKE_PORT,
       }),
     );
   });
   afterAll(() => stack.disposeAsync());
 
-  test("the hub finds an agent by its name and rings it", async () => {
-    expect(await ring("Anvil")).toMatchObject({
+  test("the hub finds an agent by its name and wakes it", async () => {
+    expect(await wake("Anvil")).toMatchObject({
       heard: true,
       node: { ip: AGENT, id: "nAnvilCNTRL", localAddress: HUB, source: "local-api", stale: false },
     });
   });
 
-  test("the agent learns from tailscaled who rang", async () => {
+  test("the agent learns from tailscaled who woke it", async () => {
     await expect
       .poll(() => agentLines.slice(1).map((line) => JSON.parse(line)))
       .toMatchObject([
         {
-          from: { address: HUB, port: BELL_PORT },
+          from: { address: HUB, port: WAKE_PORT },
           caller: { known: true, node: { id: "nForgeCNTRL" } },
         },
       ]);
@@ -124,27 +124,27 @@ describe.skipIf(missing)("a tailnet", () => {
 
   test("without the daemon, the hub asks the tailnet's name server", async () => {
     await daemon[Symbol.asyncDispose]();
-    expect(await ring("anvil")).toMatchObject({
+    expect(await wake("anvil")).toMatchObject({
       heard: true,
       node: { ip: AGENT, source: "magic-dns" },
     });
   });
 
-  test("without that as well, it goes by what the daemon said last", async () => {
+  test("without the name server too, it uses the daemon's last answer", async () => {
     await nameServer.stop();
-    expect(await ring("anvil")).toMatchObject({
+    expect(await wake("anvil")).toMatchObject({
       heard: true,
       node: { ip: AGENT, source: "local-api", stale: true },
     });
   });
 
-  test("with Tailscale gone down a moment ago, the ring goes to no stranger", async () => {
+  test("right after Tailscale has stopped, the wake-up goes to no stranger", async () => {
     daemon = own(await startHubDaemon());
     await hub.ip("link delete tailscale0");
-    expect(await ring("anvil")).toMatchObject({ code: "EADDRNOTAVAIL" });
+    expect(await wake("anvil")).toMatchObject({ code: "EADDRNOTAVAIL" });
     expect(strangerLines).toEqual(["listening"]);
     // This is what it is kept from.
-    expect(await ring("anvil", "&anywhere")).toMatchObject({ code: "ECONNRESET" });
+    expect(await wake("anvil", "&anywhere")).toMatchObject({ code: "ECONNRESET" });
     await expect.poll(() => strangerLines[1]).toBe("called from 198.51.100.2");
   });
 });

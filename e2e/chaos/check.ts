@@ -1,13 +1,6 @@
-import {
-  type QueueEvent,
-  type RecordedCall,
-  readHistory,
-  type Settlement,
-  type SettlementAnswer,
-  verifyCalls,
-  verifyHistory,
-} from "@loom/queue";
-import type { LoggedCall } from "./call-log.ts";
+import type { QueueEvent, Settlement, SettlementAnswer } from "@loom/queue";
+import { type RecordedCall, readHistory, verifyCalls, verifyHistory } from "@loom/queue/verify";
+import type { LoggedCall } from "./queue-client.ts";
 import type { Testbed } from "./testbed.ts";
 
 interface Row {
@@ -20,29 +13,40 @@ interface Row {
   concurrencyKey: string | null;
   concurrencyLimit: number | null;
   maxCrashRestarts: number;
+  runsAfter: "success" | "failure" | "always";
+  isOptional: boolean;
+  cascades: boolean;
+  hasCondition: boolean;
+  waitsFor: string | null;
+  sleepMs: number | null;
+  items: { total: number | null; tolerated: number | null; concurrency: number | null } | null;
   state: string;
   settledFence: number;
   result: string | null;
 }
 
-/** The end of a round, and what is wrong with it. */
-export interface Findings {
-  /** How many jobs ended how. */
+/** The state of the queue at the end of a round, and the rules that it violates. */
+export interface RoundCheck {
+  /** The number of jobs by final state. */
   readonly states: Readonly<Record<string, number>>;
   readonly events: readonly QueueEvent[];
   readonly violations: readonly string[];
 }
 
-/** Looks through rows, history and recorded calls for whatever must never be. */
+/** Checks rows, history and recorded calls against every rule. */
 export async function checkRound(
   { sql, queue }: Pick<Testbed, "sql" | "queue">,
   calls: readonly LoggedCall[],
-): Promise<Findings> {
+): Promise<RoundCheck> {
   const rows: Row[] = await sql<Row[]>`
     select id::integer, run_id as "runId", step_id as step, workflow_id as workflow, key, to_json(after) as after,
            concurrency_key as "concurrencyKey", concurrency_limit as "concurrencyLimit",
-           max_crash_restarts as "maxCrashRestarts", state, settled_fence as "settledFence", result
-      from public.loom_job_queue order by id`;
+           max_crash_restarts as "maxCrashRestarts", runs_after as "runsAfter", is_optional as "isOptional", cascades, has_condition as "hasCondition",
+           wait ->> 'kind' as "waitsFor", (wait ->> 'for_ms')::integer as "sleepMs", state, settled_fence as "settledFence", result,
+           (select json_build_object('total', map.total, 'tolerated', map.tolerated,
+                                     'concurrency', (job.map ->> 'concurrency')::integer)
+              from public.loom_maps as map where map.job_id = job.id) as items
+      from public.loom_job_queue as job order by id`;
   const events = await readHistory(queue);
 
   const states: Record<string, number> = {};
@@ -57,16 +61,16 @@ export async function checkRound(
     violations: [
       ...broken.map(({ rule, ...rest }) => `${rule}: ${JSON.stringify(rest)}`),
       ...(await queue.verify()).map((text) => `verify: ${text}`),
-      ...keysAreThereOnce(rows, calls),
-      ...resultsAreTheRecordedOnes(rows, calls),
-      ...errorsAreExpected(calls),
+      ...violatedKeys(rows, calls),
+      ...violatedResults(rows, calls),
+      ...unexpectedErrors(calls),
     ],
   };
 }
 
 const isAnswered = ({ answer }: LoggedCall) => answer !== undefined;
 
-/** Ids that somebody was told: they have to be in the history. */
+/** The ids that a caller received: they have to be in the history. */
 const acknowledged = (calls: readonly LoggedCall[]) =>
   calls.flatMap(({ method, answer }): (number | string)[] => {
     if (answer === undefined) return [];
@@ -75,60 +79,60 @@ const acknowledged = (calls: readonly LoggedCall[]) =>
     return [(answer as { runId: string }).runId];
   });
 
-/** Every key that was acknowledged is the key of one job, the one that was named. */
-function* keysAreThereOnce(rows: readonly Row[], calls: readonly LoggedCall[]): Generator<string> {
+/** Every acknowledged key belongs to exactly one job: the one that the answer named. */
+function* violatedKeys(rows: readonly Row[], calls: readonly LoggedCall[]): Generator<string> {
   const ids = Map.groupBy(rows, ({ workflow, key }) => `${workflow} ${key}`);
   for (const { method, args, answer } of calls) {
     if (method !== "enqueue" || answer === undefined) continue;
     const jobs = args[0] as { workflow: string; key: string }[];
     for (const [index, { workflow, key }] of jobs.entries()) {
       const there = (ids.get(`${workflow} ${key}`) ?? []).map(({ id }) => id);
-      const named = (answer as { id: number }[])[index]?.id;
-      if (there.length !== 1 || there[0] !== named) {
-        yield `job-of-key: ${workflow} ${key} was acknowledged as ${named}, and is ${there}`;
+      const acknowledgedId = (answer as { id: number }[])[index]?.id;
+      if (there.length !== 1 || there[0] !== acknowledgedId) {
+        yield `job-of-key: ${workflow} ${key} was acknowledged as job ${acknowledgedId}, but is job ${there}`;
       }
     }
   }
 }
 
-/** The result of a job is what the settle said that was recorded, or one whose answer was lost. */
-function* resultsAreTheRecordedOnes(
-  rows: readonly Row[],
-  calls: readonly LoggedCall[],
-): Generator<string> {
-  const said = new Map<string, { isSure: boolean; results: Set<string> }>();
+/** A job's result is that of the settle that was recorded, or of one whose answer was lost. */
+function* violatedResults(rows: readonly Row[], calls: readonly LoggedCall[]): Generator<string> {
+  const reported = new Map<string, { isSure: boolean; results: Set<string> }>();
   for (const { method, args, answer } of calls) {
     if (method !== "settle") continue;
     for (const [index, item] of (args[1] as Settlement[]).entries()) {
       if (item.outcome !== "succeeded") continue;
-      const told = (answer as SettlementAnswer[] | undefined)?.[index]?.answer;
-      const isSure = told === "accepted" || told === "salvaged";
-      if (told !== undefined && !isSure) continue;
+      const name = (answer as SettlementAnswer[] | undefined)?.[index]?.answer;
+      const isSure = name === "accepted" || name === "salvaged";
+      if (name !== undefined && !isSure) continue;
       const claim = `${item.id}#${item.fence}`;
-      const known = said.get(claim);
+      const known = reported.get(claim);
       if (known?.isSure) continue;
       const results = isSure ? new Set<string>() : (known?.results ?? new Set<string>());
-      said.set(claim, { isSure, results: results.add(JSON.stringify(item.result)) });
+      reported.set(claim, { isSure, results: results.add(JSON.stringify(item.result)) });
     }
   }
   for (const { id, state, settledFence, result, runId } of rows) {
     if (state !== "succeeded" || result === null) continue;
-    const results = said.get(`${id}#${settledFence}`)?.results;
-    // A step whose result was taken over from an earlier run was never claimed in this one.
+    const results = reported.get(`${id}#${settledFence}`)?.results;
+    // A step whose result was kept from an earlier run was never claimed in this one.
     if (results === undefined && runId !== null && settledFence === 0) continue;
     if (!results?.has(result)) {
-      yield `stored-result: job ${id} has ${result}, and fence ${settledFence} said ${[...(results ?? [])]}`;
+      yield `stored-result: job ${id} has ${result}, but fence ${settledFence} reported ${[...(results ?? [])]}`;
     }
   }
 }
 
-const EXPECTED = ["QUEUE_UNAVAILABLE", "RUN_NOT_FINISHED", "NOTHING_TO_RETRY"];
+const EXPECTED = [
+  ...["QUEUE_UNAVAILABLE", "RUN_NOT_FINISHED", "NOTHING_TO_RETRY"],
+  ...["APPROVAL_DECIDED", "APPROVAL_OVER"],
+];
 
-/** A client hears that nobody answers, and refusals that it asked for; nothing else. */
-function* errorsAreExpected(calls: readonly LoggedCall[]): Generator<string> {
+/** Clients may only get timeouts, and the refusals that they provoke. */
+function* unexpectedErrors(calls: readonly LoggedCall[]): Generator<string> {
   for (const { method, error, caller } of calls) {
     if (error && !EXPECTED.includes(error.code)) {
-      yield `unexpected-error: ${caller} got ${error.code} of ${method}: ${error.message}`;
+      yield `unexpected-error: ${caller} got ${error.code} from ${method}: ${error.message}`;
     }
   }
 }

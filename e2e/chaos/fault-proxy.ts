@@ -3,14 +3,14 @@ import { connect, createServer, type NetConnectOpts, type Socket } from "node:ne
 import type { Random } from "./random.ts";
 
 /**
- * What can happen to one exchange, a request and its answer.
+ * A fault of one exchange, which is a request and its answer.
  *
- * - `lose-request`: it never reaches the server.
- * - `lose-answer`: the server has answered, so the transaction is over; nobody hears it.
- * - `reset`: both sides are cut off a moment after the request went out.
- * - `delay`: the request arrives late, also when its sender has gone meanwhile.
- * - `black-hole`: half-open; at some point nothing passes any more, and nobody is told.
- * - `replay`: all is well, and later the same request arrives once more (HTTP only).
+ * - `lose-request`: the request never reaches the server.
+ * - `lose-answer`: the server has committed and answered, but the client does not get the answer.
+ * - `reset`: both connections are closed a moment after the request was sent.
+ * - `delay`: the request arrives late, even if the client has gone meanwhile.
+ * - `black-hole`: the connection is half-open; from some point on nothing gets through.
+ * - `replay`: the exchange succeeds, and later the same request arrives again (HTTP only).
  */
 export type LinkFault =
   | "lose-request"
@@ -20,15 +20,15 @@ export type LinkFault =
   | "black-hole"
   | "replay";
 
-/** Chooses what happens to the next exchange. */
+/** Chooses the fault of the next exchange, if any. */
 export type Weather = () => LinkFault | undefined;
 
 export interface FaultProxy {
-  /** Where it listens: a port of 127.0.0.1, or 0 when it is a unix socket. */
+  /** The port on 127.0.0.1, or 0 for a unix socket. */
   readonly port: number;
   readonly counts: Readonly<Record<LinkFault, number>>;
   setWeather(weather: Weather): void;
-  /** Nothing that was held back is still to come. */
+  /** True when no delayed or replayed request is still to come. */
   isQuiet(): boolean;
   /** Drops every connection and refuses new ones until `restore`. */
   cut(): void;
@@ -38,20 +38,20 @@ export interface FaultProxy {
 
 export interface FaultProxyOptions {
   readonly upstream: NetConnectOpts;
-  /** When an exchange is over: HTTP with the first byte of the answer, Postgres with the transaction. */
+  /** Decides when an exchange ends: HTTP with the first byte of the answer, Postgres with the transaction. */
   readonly protocol: "http" | "postgres";
-  /** Listens on this unix socket; default: a free port of 127.0.0.1. */
+  /** The unix socket to listen on. Default: a free port of 127.0.0.1. */
   readonly path?: string;
   readonly random: Random;
-  /** Hears what a replayed request was answered. */
+  /** Called with a replayed request and its answer. */
   readonly onReplay?: (request: string, answer: string) => void;
 }
 
 const HOLE_MS = 6_000;
-/** ReadyForQuery, and no transaction is open: what there was has been committed. */
+/** ReadyForQuery outside of a transaction: whatever was open has been committed. */
 const IDLE = Buffer.from([0x5a, 0, 0, 0, 5, 0x49]);
 
-/** A TCP proxy between one kind of client and one server, which does harm as it is told. */
+/** Starts a TCP proxy between clients and one server that injects the faults that its weather chooses. */
 export async function startFaultProxy(options: FaultProxyOptions): Promise<FaultProxy> {
   const { upstream, protocol, path, random, onReplay } = options;
   const counts = {
@@ -72,10 +72,10 @@ export async function startFaultProxy(options: FaultProxyOptions): Promise<Fault
     socket.on("error", () => socket.destroy()).on("close", () => sockets.delete(socket));
     return socket.setNoDelay(true);
   };
-  const later = (ms: number, act: () => void) => {
+  const later = (ms: number, callback: () => void) => {
     const timer = setTimeout(() => {
       timers.delete(timer);
-      act();
+      callback();
     }, ms);
     timers.add(timer);
   };
@@ -85,7 +85,7 @@ export async function startFaultProxy(options: FaultProxyOptions): Promise<Fault
     const answer: Buffer[] = [];
     server.on("data", (chunk) => answer.push(chunk));
     server.write(request);
-    // The server keeps the connection: what has arrived by then is the answer.
+    // The server keeps the connection open, so the answer is whatever has arrived by then.
     later(1_500, () => server.destroy());
     server.on("close", () => {
       onReplay?.(request.toString("latin1"), Buffer.concat(answer).toString("latin1"));
@@ -103,7 +103,7 @@ export async function startFaultProxy(options: FaultProxyOptions): Promise<Fault
     let fault: LinkFault | undefined;
     let passes = Number.POSITIVE_INFINITY;
     let delayMs = 0;
-    // What is sent later never overtakes what is held back.
+    // A later chunk never overtakes a delayed one.
     let sent = Promise.resolve();
     const send = (chunk: Buffer) => {
       const waitMs = delayMs;
@@ -113,7 +113,7 @@ export async function startFaultProxy(options: FaultProxyOptions): Promise<Fault
         server.write(chunk);
       });
     };
-    // A Postgres connection begins with its greeting, which is no transaction.
+    // A Postgres connection begins with a handshake, which is no transaction.
     let isOver = protocol === "http";
 
     const begin = () => {
@@ -154,7 +154,7 @@ export async function startFaultProxy(options: FaultProxyOptions): Promise<Fault
       if (client.destroyed) server.destroy();
       else if (passes >= 0) client.write(chunk);
     });
-    // A request that is late on purpose arrives all the same.
+    // A request that is delayed on purpose still arrives.
     client.on("close", () => {
       if (fault === "delay" && !isOver) void sent.then(() => later(2_000, () => server.destroy()));
       else server.destroy();

@@ -2,16 +2,15 @@ import { closeSync, fstatSync, openSync, readdirSync, readSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { ClaimAnswer, Queue, Settlement } from "@loom/queue";
-import type { LoggedCall } from "./call-log.ts";
-import { persist } from "./persist.ts";
+import { type LoggedCall, persist } from "./queue-client.ts";
 import type { Random } from "./random.ts";
 
 const BATCH = 100;
-/** Of a log at once: logs grow to many megabytes. */
+/** How much of a log is read at once: logs grow to many megabytes. */
 const SLICE_BYTES = 200_000;
 /** The last claims of a killed worker are its last few lines. */
 const TAIL_BYTES = 50_000;
-/** How often they are settled, from the moment on at which their node runs again. */
+/** How often those claims are settled, starting when their node runs again. */
 const TIMES = 25;
 
 export interface GhostOptions {
@@ -23,17 +22,16 @@ export interface GhostOptions {
 }
 
 /**
- * Settles that arrive late: what workers said long ago, once more, and what killed workers did not
- * come to say about their last claims.
+ * Sends late settles: old ones of the workers once more, and ones for the last claims of killed workers.
  *
- * A success carries a result of the ghost's own, so that it can be told from the first one.
+ * A success carries a result of the ghost's own, which tells it apart from the worker's.
  */
 export async function runGhost({ queue, logFolder, random, signal }: GhostOptions): Promise<void> {
-  const haunted = new Map<string, number>();
+  const rounds = new Map<string, number>();
   while (!signal.aborted) {
-    const killed = killedLogs(logFolder).find((name) => (haunted.get(name) ?? 0) < TIMES);
+    const killed = killedLogs(logFolder).find((name) => (rounds.get(name) ?? 0) < TIMES);
     if (killed) {
-      haunted.set(killed, (haunted.get(killed) ?? 0) + 1);
+      rounds.set(killed, (rounds.get(killed) ?? 0) + 1);
       await settleLast({ queue, log: join(logFolder, killed) });
     } else {
       await repeatOld({ queue, logFolder, random });
@@ -42,7 +40,7 @@ export async function runGhost({ queue, logFolder, random, signal }: GhostOption
   }
 }
 
-/** Says again some of what a worker said. */
+/** Repeats some settles of a worker. */
 export async function repeatOld(options: Omit<GhostOptions, "signal">): Promise<void> {
   const { queue, logFolder, random } = options;
   const [first, ...others] = workerLogs(logFolder);
@@ -78,7 +76,7 @@ const nodeOf = (log: string) => log.replace(/^.*\//, "").replace(/\..*/, "");
 
 const workerLogs = (folder: string) => readdirSync(folder).filter((name) => /^node/.test(name));
 
-/** Logs whose worker was started anew since. */
+/** The logs of workers that have been started again since. */
 function killedLogs(folder: string): string[] {
   const startOf = (name: string) => Number(name.split(".")[1]);
   return [...Map.groupBy(workerLogs(folder), nodeOf).values()].flatMap((names) =>
@@ -86,7 +84,7 @@ function killedLogs(folder: string): string[] {
   );
 }
 
-/** Whole lines of a part of a file: 0 is its beginning, 1 its end. */
+/** Reads the whole lines of a part of a file. `where` goes from 0, its beginning, to 1, its end. */
 function readSlice(file: string, size: number, where: number): string[] {
   const log = openSync(file, "r");
   const buffer = Buffer.alloc(size);

@@ -1,16 +1,16 @@
-/** Choices that follow from a seed alone. */
+/** Random choices that follow from a seed alone. */
 export interface Random {
-  /** 0 up to, not including, 1. */
+  /** At least 0, below 1. */
   next(): number;
-  /** A whole number, both ends included. */
+  /** A whole number from `min` to `max`, both included. */
   int(min: number, max: number): number;
   chance(probability: number): boolean;
   pick<Item>(items: readonly [Item, ...Item[]]): Item;
-  /** Choices of its own for a part, which do not depend on how often the others choose. */
+  /** An independent sequence for one part, unaffected by how often other parts choose. */
   fork(part: string): Random;
 }
 
-/** Mulberry32 over a hash of the seed: good enough to choose, and the same everywhere. */
+/** Mulberry32 over a hash of the seed: good enough for choices, and the same on every machine. */
 export function createRandom(seed: string): Random {
   let state = hash(seed);
   const next = () => {

@@ -2,22 +2,27 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Queue, Settlement, SettlementAnswer } from "@loom/queue";
-import { type LoggedCall, logCalls, readCalls } from "./call-log.ts";
+import type { Queue, QueueEvent, Settlement, SettlementAnswer } from "@loom/queue";
 import { checkRound } from "./check.ts";
-import { DIRECT_LINK, HTTP_LINK, INNER_LINK, planFaults, weatherOf } from "./fault-plan.ts";
-import { startWorker, type Worker } from "./fleet.ts";
+import type { LinkFault } from "./fault-proxy.ts";
+import {
+  DIRECT_LINK,
+  HTTP_LINK,
+  INNER_LINK,
+  type Injected,
+  inject,
+  planFaults,
+  weatherOf,
+} from "./faults.ts";
 import { repeatOld, runGhost } from "./ghost.ts";
-import { runHub } from "./hub-loop.ts";
-import { inject } from "./injector.ts";
-import { openQueue, type Route } from "./open-queue.ts";
-import { runProducer } from "./producer.ts";
+import { runHub } from "./hub.ts";
+import { type LoggedCall, logCalls, openQueue, type Route, readCalls } from "./queue-client.ts";
 import { createRandom } from "./random.ts";
-import type { RoundReport } from "./report.ts";
-import { Tally } from "./tally.ts";
 import { startTestbed, type Testbed } from "./testbed.ts";
+import { startWorker, type Worker } from "./worker-process.ts";
+import { runProducer } from "./workload.ts";
 
-/** The shortest that the queue allows: leases run out often. */
+/** The shortest lease that the queue allows, so that leases run out often. */
 const LEASE_MS = 3_000;
 const SLOTS = 120;
 const DRAIN_MS = 120_000;
@@ -25,17 +30,47 @@ const PROGRESS_MS = 10_000;
 
 export interface RoundOptions {
   readonly seed: string;
-  /** How long faults are injected at most; draining and checking come after it. */
+  /** The longest time that faults are injected. Draining and checking come on top. */
   readonly minutes: number;
-  /** Ends earlier when so many jobs were added and all are done. */
+  /** The round ends earlier once this many jobs have been added and all are done. */
   readonly maxJobs: number;
-  /** Changes the migration: breaks the engine, to see it noticed. */
+  /** Changes the migration: breaks the engine, to show that the checks notice. */
   readonly mutate?: (schema: string) => string;
-  /** Hears now and then how far it is. */
+  /** Called every 10 s with a line about the progress. */
   readonly onProgress?: (line: string) => void;
 }
 
-/** One round: load and faults, then quiet until all is done, then the checks. */
+type LinkCounts = Readonly<Record<LinkFault, number>>;
+
+/** The result of a round. */
+export interface RoundReport {
+  readonly options: RoundOptions;
+  /** Jobs and steps that the producers added. Redriven and retried ones come on top. */
+  readonly added: number;
+  readonly states: Readonly<Record<string, number>>;
+  readonly loadSeconds: number;
+  readonly drainSeconds: number;
+  readonly checkSeconds: number;
+  readonly events: readonly QueueEvent[];
+  readonly calls: number;
+  readonly injected: Injected;
+  readonly links: {
+    readonly http: LinkCounts;
+    readonly direct: LinkCounts;
+    readonly inner: LinkCounts;
+  };
+  /** Answers to the workers' settles, by item. */
+  readonly settled: Tally;
+  /** Answers to the ghosts' settles, by item. */
+  readonly ghostSettled: Tally;
+  /** Answers to the settles that the proxy delivered again, by item. */
+  readonly replayed: Tally;
+  readonly violations: readonly string[];
+  /** The folder with every call of every client. It is kept only when a rule is violated. */
+  readonly logFolder: string;
+}
+
+/** Runs one round: load and faults, then a quiet phase until every job is done, then the checks. */
 export async function runRound(options: RoundOptions): Promise<RoundReport> {
   const { seed, minutes, maxJobs, mutate, onProgress } = options;
   const random = createRandom(seed);
@@ -86,11 +121,11 @@ export async function runRound(options: RoundOptions): Promise<RoundReport> {
   stack.defer(() => {
     for (const part of [producing, faulting, serving]) part.abort();
   });
-  const tell = async () => {
+  const report = async () => {
     onProgress?.(`${seconds().toFixed(0)} s: ${await countOpen(testbed)} jobs open`);
   };
-  // A count that fails while Postgres is down is told again the next time.
-  const ticker = setInterval(() => void tell().catch(() => {}), PROGRESS_MS);
+  // While Postgres is down the count fails; the next tick reports again.
+  const ticker = setInterval(() => void report().catch(() => {}), PROGRESS_MS);
   stack.defer(() => clearInterval(ticker));
   const production = Promise.all(
     PRODUCERS.map((name) =>
@@ -127,9 +162,9 @@ export async function runRound(options: RoundOptions): Promise<RoundReport> {
     { testbed, workers, signal: faulting.signal },
   );
 
-  const hour = sleep(durationMs, undefined, { ref: false });
-  // Services and faults go on until they are told; here they can only fail.
-  await Promise.race([production, hour, ...services, injection.then(() => hour)]);
+  const timeIsUp = sleep(durationMs, undefined, { ref: false });
+  // Services and faults go on until they are aborted: here they can only fail.
+  await Promise.race([production, timeIsUp, ...services, injection.then(() => timeIsUp)]);
   producing.abort();
   faulting.abort();
   const added = (await production).reduce((sum, jobs) => sum + jobs, 0);
@@ -142,16 +177,16 @@ export async function runRound(options: RoundOptions): Promise<RoundReport> {
   serving.abort();
   await Promise.all(services);
   await stopAll(workers);
-  // All is over: of what is said again now, nothing may be recorded.
-  const lastly = random.fork("last ghost");
+  // Every job is done: nothing that is repeated now may be recorded.
+  const lastGhost = random.fork("last ghost");
   for (let times = 0; times < 50; times += 1) {
-    await repeatOld({ queue: ghosts, logFolder, random: lastly });
+    await repeatOld({ queue: ghosts, logFolder, random: lastGhost });
   }
 
   const calls = readCalls(logFolder);
   const { states, events, violations } = await checkRound(testbed, calls);
   const crashes = workers.flatMap((worker) => worker.crashes.map((text) => `crashed: ${text}`));
-  const report: RoundReport = {
+  const result: RoundReport = {
     options,
     added,
     states,
@@ -167,16 +202,16 @@ export async function runRound(options: RoundOptions): Promise<RoundReport> {
       inner: links.inner.counts,
     },
     settled: settleAnswers(calls, (caller) => caller !== "ghost"),
-    haunted: settleAnswers(calls, (caller) => caller === "ghost"),
+    ghostSettled: settleAnswers(calls, (caller) => caller === "ghost"),
     replayed,
     violations: [...crashes, ...violations],
     logFolder,
   };
-  if (report.violations.length === 0) rmSync(logFolder, { recursive: true });
-  return report;
+  if (result.violations.length === 0) rmSync(logFolder, { recursive: true });
+  return result;
 }
 
-/** The way of each worker; nothing is pinned to the last one, which dies for good. */
+/** Each worker's route to the queue. Nothing is pinned to the last worker, which dies for good. */
 const ROUTES = [
   "supabase",
   "postgres",
@@ -196,20 +231,16 @@ async function stopAll(workers: readonly Worker[]): Promise<void> {
   await Promise.all(workers.map((worker) => worker.stop()));
 }
 
-/** Jobs that somebody still has to do something about; 0 while Postgres is away. */
+/** Counts the jobs that still need work; 0 while Postgres is down. */
 async function countOpen({ sql }: Testbed): Promise<number> {
   const [row] = await sql<{ open: number }[]>`
-    select (select count(*)::integer from public.loom_job_queue where state = 'waiting')
-         + (select count(*)::integer from public.loom_job_queue where state = 'pending')
-         + (select count(*)::integer from public.loom_job_queue where claimed_by is not null)
-         + (select count(*)::integer from public.loom_job_queue
-             where run_id is not null and finished_at is null and state = 'blocked') as open`.catch(
+    select count(*)::integer as open from public.loom_jobs where finished_at is null`.catch(
     () => [],
   );
   return row?.open ?? 0;
 }
 
-/** Waits until nothing is left to do and nothing late is under way any more. */
+/** Waits until no job needs work and no delayed request is on its way. */
 async function drain(testbed: Testbed, untilMs: number, seconds: () => number): Promise<void> {
   const links = Object.values(testbed.links);
   while (seconds() * 1000 < untilMs) {
@@ -222,7 +253,7 @@ async function drain(testbed: Testbed, untilMs: number, seconds: () => number): 
 function countReplay(tally: Tally, request: string, answer: string): void {
   const [, name = "?"] = /^POST \/rest\/v1\/rpc\/loom_(\w+)/.exec(request) ?? [];
   if (name !== "settle_jobs") tally.add("other calls");
-  else for (const [, said = ""] of answer.matchAll(/"answer" ?: ?"(\w+)"/g)) tally.add(said);
+  else for (const [, name = ""] of answer.matchAll(/"answer" ?: ?"(\w+)"/g)) tally.add(name);
 }
 
 function settleAnswers(calls: readonly LoggedCall[], isMeant: (caller: string) => boolean): Tally {
@@ -233,4 +264,25 @@ function settleAnswers(calls: readonly LoggedCall[], isMeant: (caller: string) =
     else for (const item of answer as SettlementAnswer[]) tally.add(item.answer);
   }
   return tally;
+}
+
+/** Counts things by name. */
+export class Tally {
+  readonly #counts = new Map<string, number>();
+
+  add(name: string, count = 1): void {
+    this.#counts.set(name, (this.#counts.get(name) ?? 0) + count);
+  }
+
+  get total(): number {
+    return [...this.#counts.values()].reduce((sum, count) => sum + count, 0);
+  }
+
+  /** "12 stale, 3 duplicate": the most frequent first. */
+  toString(): string {
+    return [...this.#counts]
+      .sort(([, a], [, b]) => b - a)
+      .map(([name, count]) => `${count.toLocaleString("en")} ${name}`)
+      .join(", ");
+  }
 }

@@ -6,10 +6,10 @@ import { migrationScript, type Queue } from "@loom/queue";
 import { clientOptions, createPostgresQueue } from "@loom/queue/postgres";
 import postgres, { type Sql } from "postgres";
 import { type FaultProxy, startFaultProxy } from "./fault-proxy.ts";
-import type { Route } from "./open-queue.ts";
+import type { Route } from "./queue-client.ts";
 import type { Random } from "./random.ts";
 
-/** A real database behind three links that can be harmed, and a way past them. */
+/** A real database behind three links that can fail, and access past them. */
 export interface Testbed {
   readonly cluster: Cluster;
   readonly database: Database;
@@ -21,9 +21,9 @@ export interface Testbed {
     /** From PostgREST to Postgres. */
     readonly inner: FaultProxy;
   };
-  /** How clients get there through the links. */
+  /** The routes of clients, through the links. */
   readonly routes: { readonly supabase: Route; readonly postgres: Route };
-  /** Past all links, for who only looks. */
+  /** A connection past all links, for checks. */
   readonly sql: Sql;
   readonly queue: Queue;
   stop(): Promise<void>;
@@ -32,7 +32,7 @@ export interface Testbed {
 /**
  * Starts Postgres and, on the other side of a proxied unix socket, PostgREST.
  *
- * @param options.mutate - Changes the migration: breaks the engine, to see it noticed.
+ * @param options.mutate - Changes the migration: breaks the engine, to show that the checks notice.
  */
 export async function startTestbed(options: {
   random: Random;
@@ -45,7 +45,7 @@ export async function startTestbed(options: {
   const cluster = stack.use(await startCluster({ schema: mutate(await migrationScript()) }));
   const { socketDir, jwtSecret } = cluster.info;
 
-  // PostgREST looks for Postgres in the folder that it is told: there the proxy listens.
+  // PostgREST looks for Postgres in the folder that it is given, and the proxy listens there.
   const proxyDir = await mkdtemp(join(tmpdir(), "loom-chaos-"));
   stack.defer(() => rm(proxyDir, { recursive: true }));
   const toPostgres = { path: join(socketDir, ".s.PGSQL.5432") };

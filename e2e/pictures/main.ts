@@ -10,7 +10,7 @@ import { openBrowser } from "../support/browser.ts";
 import { logIn } from "../support/dashboard.ts";
 import { startSystem } from "../support/system.ts";
 
-/** Those that the documentation shows; with a folder of its own, every page is there. */
+/** The pictures of the documentation; with another folder, every page. */
 const KEPT = new Set(
   ["loom", "run", "explain"].flatMap((page) => [`${page}-wide-light`, `${page}-wide-dark`]),
 );

@@ -10,10 +10,13 @@ export interface Dashboard {
   close(): Promise<void>;
 }
 
-export async function openDashboard(): Promise<Dashboard> {
+/** @param options - For the system. */
+export async function openDashboard(
+  options: Parameters<typeof startSystem>[0] = {},
+): Promise<Dashboard> {
   await using stack = new AsyncDisposableStack();
   await buildDashboard();
-  const system = await startSystem();
+  const system = await startSystem(options);
   stack.defer(system.stop);
   const browser = await openBrowser();
   stack.defer(() => browser.close());
@@ -64,22 +67,28 @@ const watch = `(nodes) => new Promise((resolve) => {
     return [node, { x: body.x + body.width / 2 - frame.x, y: body.y + body.height / 2 - frame.y }];
   }));
   const seen = new Set();
-  const isRing = ({ x, y }, radius) => {
+  const reach = Math.ceil(66 * scale);
+  // The pixels around a node are read at once: to read them one by one takes so long that a wave passes meanwhile.
+  const pixelsAround = ({ x, y }) =>
+    context.getImageData(Math.round(x * scale) - reach, Math.round(y * scale) - reach, 2 * reach + 1, 2 * reach + 1).data;
+  const isWake = (pixels, radius) => {
     let sides = 0;
     for (let side = 0; side < 16; side += 1) {
       const angle = (side * Math.PI) / 8;
-      const at = [(x + Math.cos(angle) * radius) * scale, (y + Math.sin(angle) * radius) * scale];
-      if (context.getImageData(Math.round(at[0]), Math.round(at[1]), 1, 1).data[3] > 40) sides += 1;
+      const column = reach + Math.round(Math.cos(angle) * radius * scale);
+      const row = reach + Math.round(Math.sin(angle) * radius * scale);
+      if (pixels[(row * (2 * reach + 1) + column) * 4 + 3] > 40) sides += 1;
     }
     return sides >= 14;
   };
   const until = performance.now() + 20_000;
-  const look = () => {
+  const inspect = () => {
     for (const [node, centre] of centres) {
-      for (let radius = 38; radius < 66; radius += 1.5) if (isRing(centre, radius)) seen.add(node);
+      const pixels = pixelsAround(centre);
+      for (let radius = 38; radius < 66; radius += 1.5) if (isWake(pixels, radius)) seen.add(node);
     }
     if (seen.size === nodes.length || performance.now() > until) resolve([...seen]);
-    else requestAnimationFrame(look);
+    else requestAnimationFrame(inspect);
   };
-  look();
+  inspect();
 })`;

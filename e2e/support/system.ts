@@ -2,25 +2,42 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
-import { type ChildProcessHandle, openDatabase, startCluster, startProcess } from "@loom/local-db";
+import {
+  type ChildProcessHandle,
+  type Database,
+  openDatabase,
+  startCluster,
+  startProcess,
+} from "@loom/local-db";
 import { createQueue, migrationScript, type Queue } from "@loom/queue";
-import { createClient } from "@supabase/supabase-js";
+import { createClient, type SupabaseClient } from "@supabase/supabase-js";
 
 const TOKEN = "a-token-for-this-test";
 
-/** Short enough to wait for in a test; the shortest that the queue allows. */
+/** The shortest lease that the queue allows, so that tests can wait for its end. */
 const LEASE_MS = 3_000;
 
 export interface System {
   queue: Queue;
-  /** Where the hub answers, and the token that lets one in. */
+  /** The database's API, as the service role. */
+  client: SupabaseClient;
+  /** A direct connection to the database. */
+  sql: Database["sql"];
+  /** The URL of the database's API. */
+  databaseUrl: string;
+  /** The hub's process. */
+  hubPid(): number;
+  /** The URL of the hub. */
   url: string;
+  /** The bootstrap token of the hub. */
   token: string;
-  /** Starts an agent as a process of its own, working when this resolves. */
+  /** The public key with which nodes verify what the hub signs. */
+  codeKey: string;
+  /** Starts an agent in its own process. Resolves once the agent works. */
   startAgent(
     name: string,
     capabilities: string[],
-    options?: { slots?: number },
+    options?: { slots?: number; cwd?: string; env?: Record<string, string> },
   ): Promise<ChildProcessHandle>;
   /** Calls the hub's API. */
   call(
@@ -28,24 +45,28 @@ export interface System {
     path: string,
     body?: unknown,
   ): Promise<{ status: number; body: Body }>;
-  /** Ends the hub at once, or starts it again at the same address. */
+  /** Kills the hub. */
   killHub(): Promise<void>;
+  /** Starts the hub again at the same address. */
   startHub(): Promise<void>;
   stop(): Promise<void>;
 }
 
-/** Any JSON object; tests say what they expect of it. */
+/** Any JSON object. Tests check its fields. */
 type Body = Record<string, unknown>;
 
 /**
- * A database, and a hub called oracle in a process of its own.
+ * Starts a database and a hub named oracle, each in its own process.
  *
- * @param options.workflows - The folder that hub and agents take theirs from.
+ * @param options.workflows - The folder with the workflows of hub and agents.
+ * @param options.hubEnv - Further settings of the hub.
  */
 export async function startSystem({
   workflows = new URL("../workflows", import.meta.url),
+  hubEnv = {},
 }: {
   workflows?: URL;
+  hubEnv?: Record<string, string>;
 } = {}): Promise<System> {
   const cluster = await startCluster({ schema: await migrationScript() });
   const database = await openDatabase(cluster.info);
@@ -53,13 +74,14 @@ export async function startSystem({
   // Agents of the same names may be at work on this machine.
   const state = mkdtempSync(path.join(tmpdir(), "loom-e2e-"));
 
-  const start = async (app: string, message: string, env: Record<string, string>) => {
+  const start = async (app: string, message: string, env: Record<string, string>, cwd?: string) => {
     const line = Promise.withResolvers<Body>();
     const child = await startProcess(
       process.execPath,
       ["--conditions=@loom/source", fileURLToPath(import.meta.resolve(app))],
       {
         stopSignal: "SIGTERM",
+        cwd,
         env: {
           ...process.env,
           SUPABASE_URL: database.url,
@@ -85,6 +107,8 @@ export async function startSystem({
       PORT: port,
       LOOM_TOKEN: TOKEN,
       LOOM_NODE_NAME: "oracle",
+      SUPABASE_PUBLISHABLE_KEY: database.anonKey,
+      ...hubEnv,
     });
   let hub = await startHub("0");
   const url = String(hub.facts.url);
@@ -94,16 +118,27 @@ export async function startSystem({
 
   return {
     queue: createQueue({ client }),
+    client,
+    sql: database.sql,
+    databaseUrl: database.url,
+    hubPid: () => hub.child.pid,
     url,
     token: TOKEN,
+    codeKey: String(hub.facts.codeKey),
 
-    async startAgent(name, capabilities, { slots } = {}) {
-      const { child } = await start("@loom/node-agent/main", "agent started", {
-        LOOM_NODE_NAME: name,
-        LOOM_CAPABILITIES: capabilities.join(","),
-        POLL_INTERVAL_MS: "100",
-        ...(slots !== undefined && { LOOM_SLOTS: String(slots) }),
-      });
+    async startAgent(name, capabilities, { slots, cwd, env } = {}) {
+      const { child } = await start(
+        "@loom/node-agent/main",
+        "agent started",
+        {
+          LOOM_NODE_NAME: name,
+          LOOM_CAPABILITIES: capabilities.join(","),
+          POLL_INTERVAL_MS: "100",
+          ...(slots !== undefined && { LOOM_SLOTS: String(slots) }),
+          ...env,
+        },
+        cwd,
+      );
       return child;
     },
 

@@ -1,18 +1,18 @@
-// An agent's doorbell, at its address in the tailnet: prints who rang, and who tailscaled says that is.
+// An agent's wake server at its tailnet address. Prints who woke it, and whom tailscaled takes that for.
 import { localApiSource } from "@loom/tailscale-resolver";
-import { type BellAddress, openDoorbell } from "@loom/worker";
+import { openWakeServer, type WakeAddress } from "@loom/worker";
 
-const { address, port, socketPath } = JSON.parse(process.argv[2] ?? "") as BellAddress & {
+const { address, port, socketPath } = JSON.parse(process.argv[2] ?? "") as WakeAddress & {
   socketPath: string;
 };
 const daemon = localApiSource({ socketPath });
 
-async function printCaller(from: BellAddress | undefined): Promise<void> {
+async function printCaller(from: WakeAddress | undefined): Promise<void> {
   const caller = await daemon
     .whois(from ?? { address: "", port: 0 })
     .catch((error: { code?: string }) => ({ known: false, reason: error.code }));
   console.log(JSON.stringify({ from, caller }));
 }
 
-await openDoorbell({ address, port, onRing: (from) => void printCaller(from) });
+await openWakeServer({ address, port, onWake: (from) => void printCaller(from) });
 console.log("listening");

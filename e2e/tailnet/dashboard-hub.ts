@@ -1,7 +1,7 @@
-// A hub with its page and a database of its own, all in the network that it is started in. tailscaled is
-// played: it says that whoever calls is ada@example.org, and knows a second machine.
+// A hub with its page and its own database, all in the network that it is started in. tailscaled is a fake: it
+// takes every caller for ada@example.org, and knows a second machine.
 import { fileURLToPath } from "node:url";
-import { type HubOptions, startHub } from "@loom/hub";
+import { type StartOptions, startHub } from "@loom/hub";
 import { openDatabase, startCluster } from "@loom/local-db";
 import { createQueue, migrationScript } from "@loom/queue";
 import { createResolver, localApiSource } from "@loom/tailscale-resolver";
@@ -11,6 +11,7 @@ import {
   sendJson,
   startFakeLocalApi,
 } from "@loom/tailscale-resolver/testing";
+import { createInlinePlanner } from "@loom/worker";
 import { createClient } from "@supabase/supabase-js";
 
 const { address } = JSON.parse(process.argv[2] ?? "") as { address: string };
@@ -44,22 +45,24 @@ await using database = await openDatabase(cluster.info);
 const client = createClient(database.url, database.serviceKey, { auth: { persistSession: false } });
 
 const nothing = (): void => {};
-const log: HubOptions["log"] = {
+const log: StartOptions["log"] = {
   debug: nothing,
   info: nothing,
   warn: nothing,
   error: nothing,
-  child: () => log as ReturnType<HubOptions["log"]["child"]>,
+  child: () => log as ReturnType<StartOptions["log"]["child"]>,
 };
 const hub = await startHub(
   {
     queue: createQueue({ client }),
-    workflows: [],
+    planner: createInlinePlanner([]),
     // There is nothing to run.
     runner: {
       start() {
         throw new Error("there are no workflows, hence no steps");
       },
+      fault: () => null,
+      recheck: async () => {},
       close: async () => {},
     },
     log,
@@ -67,14 +70,17 @@ const hub = await startHub(
     bind: address,
     port: 0,
     dashboard: fileURLToPath(new URL("../../apps/hub/dist/dashboard", import.meta.url)),
-    mesh: { ...createResolver({ source }), ping: (ip, options) => source.ping(ip, options) },
+    tailnetClient: {
+      ...createResolver({ source }),
+      ping: (ip, options) => source.ping(ip, options),
+    },
     tailnet: {
       addresses: [address],
       whois: (remote) => source.whois(remote),
       scopesOf: { "ada@example.org": ["read", "run"] },
     },
     node: { name: "forge", leaseMs: 45_000 },
-    doorbell: "off",
+    wakeServer: "off",
   },
   { signal: stop.signal },
 );

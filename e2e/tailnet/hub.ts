@@ -1,5 +1,5 @@
-// Stands for a hub: for a node's name, finds its address and rings its bell. It is told which over
-// a unix socket, since it shares no network with whoever tells it.
+// Stands in for a hub: finds the address of a node and wakes it. The test sends the node's name over a unix
+// socket, because the two share no network.
 import { createServer } from "node:http";
 import {
   cliSource,
@@ -8,7 +8,7 @@ import {
   localApiSource,
   magicDns,
 } from "@loom/tailscale-resolver";
-import { ringDoorbell } from "@loom/worker";
+import { sendWakeUp } from "@loom/worker";
 
 const options = JSON.parse(process.argv[2] ?? "") as {
   control: string;
@@ -24,14 +24,14 @@ const resolver = createResolver({
   ttlMs: 0,
 });
 
-/** Resolves and rings, and says what came of it. */
+/** Resolves and wakes, and says what came of it. */
 async function follow(order: URLSearchParams): Promise<object> {
   try {
     const node = await resolver.resolve(order.get("node") ?? "");
     // "anywhere": as a program would call that does not bind its socket to the tailnet's address.
     const from = order.has("anywhere") ? undefined : node.localAddress;
     const { port } = options;
-    await ringDoorbell({ address: node.ip, port, from }, { ringBack: port });
+    await sendWakeUp({ address: node.ip, port, from }, { replyPort: port });
     return { heard: true, node };
   } catch (error) {
     return { code: (error as { code?: string }).code, error: String(error) };

@@ -1,4 +1,4 @@
-// Stands for tailscaled's own name server, on the address that every machine has it on.
+// Stands in for the name server of tailscaled, at the address where every machine has it.
 import { startFakeNameServer } from "@loom/tailscale-resolver/testing";
 
 const names = JSON.parse(process.argv[2] ?? "") as Record<string, string>;

@@ -1,4 +1,4 @@
-// A machine elsewhere with an agent's address: prints a line for every connection that reaches it.
+// Another machine with an agent's address. Prints a line for every connection that reaches it.
 import { createServer } from "node:net";
 
 const { address, port } = JSON.parse(process.argv[2] ?? "") as { address: string; port: number };

@@ -2,30 +2,21 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { type ChildProcessHandle, startProcess } from "@loom/local-db";
-import type { AgentOptions } from "./agent.ts";
-import type { Route } from "./open-queue.ts";
-
-/** What a worker process is told. */
-export interface WorkerSettings
-  extends Pick<AgentOptions, "node" | "leaseMs" | "slots" | "capabilities"> {
-  readonly route: Route;
-  readonly seed: string;
-  readonly logFile: string;
-}
+import type { WorkerSettings } from "./worker.ts";
 
 export interface Worker {
   readonly node: string;
-  /** SIGKILL, and a new process after `downMs`, if that is finite. False when it was not running. */
+  /** Sends SIGKILL, and starts a new process after `downMs` if that is finite. Resolves to false when none was running. */
   kill(downMs: number): Promise<boolean>;
-  /** SIGSTOP, and SIGCONT after `forMs`. False when it was not running. */
+  /** Sends SIGSTOP, and SIGCONT after `forMs`. Resolves to false when none was running. */
   freeze(forMs: number): Promise<boolean>;
-  /** Asks it to settle what it holds and to end. */
+  /** Asks the worker to settle what it holds and to end. */
   stop(): Promise<void>;
-  /** What it wrote when it ended unasked; empty when it never did. */
+  /** One entry for each unexpected end, with the output of the process. */
   readonly crashes: readonly string[];
 }
 
-/** One node's agent in a process of its own, which is started again whenever it is killed. */
+/** Starts a node's agent in its own process, and starts it again whenever a fault kills it. */
 export async function startWorker(
   settings: Omit<WorkerSettings, "logFile"> & { logFolder: string },
 ): Promise<Worker> {
@@ -39,7 +30,7 @@ export async function startWorker(
 
   async function start(): Promise<ChildProcessHandle> {
     starts += 1;
-    const told: WorkerSettings = {
+    const argument: WorkerSettings = {
       ...rest,
       seed: `${seed}/${node}/${starts}`,
       logFile: join(logFolder, `${node}.${starts}.ndjson`),
@@ -51,7 +42,7 @@ export async function startWorker(
         "--conditions=@loom/source",
         "--disable-warning=ExperimentalWarning",
         program,
-        JSON.stringify(told),
+        JSON.stringify(argument),
       ],
       { name: node, stopSignal: "SIGTERM", graceMs: 20_000 },
     );
