@@ -5,7 +5,7 @@
 -- again, so removing one object never touches another one with the same content. A row in loom_run_files makes a file a
 -- run's. Nothing else keeps a file.
 --
--- Lock order: the content (an advisory lock), then files by id.
+-- Lock order: the files of a run, then the content (advisory locks), then files by id.
 
 -- Begins an upload of a file for the run of a job that the node holds. 'id' names the object. If the run has the same content
 -- already, nothing has to be sent, and 'id' is null.
@@ -31,6 +31,7 @@ declare
   v_file uuid;
 begin
   perform public.loom_check_file(p_store, p_name, p_size, p_digest);
+  perform public.loom_lock_files_of(v_run);
   perform public.loom_check_file_count(v_run);
 
   select file.id into v_file
@@ -86,7 +87,8 @@ end $$;
 -- Where the store has the same content already, the file of before is used, and the new object is removed.
 --
 -- Interleavings. Two uploads of one content end together: the lock of the content lets one after the other, and the
--- second one finds the first. With loom_take_unused_files: it skips the file that is locked here, or this waits and then does not
+-- second one finds the first. Two files of one run end together, where it may have one more: the lock of its files lets one
+-- after the other, and the second one counts the first. With loom_take_unused_files: it skips the file that is locked here, or this waits and then does not
 -- find it 'stored'; then the new object stays. So no run gets a file that is about to go.
 create or replace function public.loom_finish_file(p_id uuid)
   returns json
@@ -102,6 +104,7 @@ begin
   select * into v_file from public.loom_files where id = p_id;
   if v_file.job_id is not null then
     v_run := public.loom_run_of_claim(v_file.node, v_file.job_id, v_file.fence);
+    perform public.loom_lock_files_of(v_run);
   end if;
   perform pg_advisory_xact_lock(hashtextextended('loom file ' || v_file.digest, 0));
   select * into v_file from public.loom_files where id = p_id for no key update;
@@ -224,7 +227,17 @@ begin
   return v_job.run_id;
 end $$;
 
--- Refuses another file for a run that has as many as a run may have.
+-- Lets nobody else give the run a file until the end of the transaction.
+create or replace function public.loom_lock_files_of(p_run uuid)
+  returns void
+  language plpgsql
+  set search_path = ''
+as $$
+begin
+  perform pg_advisory_xact_lock(hashtextextended(format('loom files of run %s', p_run), 0));
+end $$;
+
+-- Refuses another file for a run that has as many as a run may have. The caller holds the lock of its files.
 create or replace function public.loom_check_file_count(p_run uuid)
   returns void
   language plpgsql

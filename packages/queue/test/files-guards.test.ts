@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import type { Queue } from "@loom/queue";
+import type { FileClaim, Queue } from "@loom/queue";
 import type { FileRef } from "@loom/workflow";
 import type { Sql } from "postgres";
 import { claim, offerAll, only, runningJob, sayHello } from "../src/testing/agent.ts";
@@ -51,6 +51,27 @@ async function race(
   await calling;
 }
 
+/** Whether two uploads that end together both fit where their run may have one more file. */
+async function mayExceed(lab: Lab, own: FileClaim, id: string): Promise<boolean> {
+  const { queue, sql } = lab;
+  const [first, second] = [
+    await queue.beginFile(own, STORE, fileOf("last")),
+    await queue.beginFile(own, STORE, fileOf("too many")),
+  ];
+  await sql`
+    insert into public.loom_run_files (run_id, file, name, is_kept)
+    select (select run_id from public.loom_jobs where id = ${own.job}), ${id}, 'name ' || number, true
+      from generate_series(1, 9999) as number`;
+  await using open = await lab.begin();
+  await open.sql`select public.loom_finish_file(${first})`;
+  const ending = isAllowed(queue.finishFile(second ?? ""));
+  await untilOverOrBlocked(lab, ending);
+  await open.commit();
+  const areBoth = await ending;
+  await sql`delete from public.loom_run_files where name like 'name %'`;
+  return areBoth;
+}
+
 /** What goes wrong with files. Nothing, while all guards are there. */
 async function findFaults(lab: Lab): Promise<string[]> {
   const { queue, sql } = lab;
@@ -75,6 +96,8 @@ async function findFaults(lab: Lab): Promise<string[]> {
     "a file is too large",
     queue.beginFile(own, STORE, { ...fileOf("large"), size: 5 * 2 ** 30 + 1 }),
   );
+
+  if (await mayExceed(lab, other, id)) faults.push("a run has too many files");
 
   // An upload that is finished when its job is over.
   const begun = await queue.beginFile(own, STORE, fileOf("begun"));
@@ -236,6 +259,11 @@ const GUARDS: readonly Guard[] = [
       ),
     ],
     fault: /removing/,
+  },
+  {
+    title: "two uploads of one run do not wait for each other",
+    edits: [edit("finish_file", "    perform public.loom_lock_files_of(v_run);\n")],
+    fault: /too many files/,
   },
   {
     title: "two uploads of one content do not wait for each other",
