@@ -80,6 +80,13 @@ function survivors(): string[] {
 // The process that watches over the others outlives them by a moment.
 const expectNoSurvivors = () => expect.poll(survivors).toEqual([]);
 
+/** Asks the API with the token of the start. */
+async function call({ url, token }: Start, method: string, route: string) {
+  const headers = { authorization: `Bearer ${token}` };
+  const response = await fetch(`${url}/api/loom${route}`, { method, headers });
+  return { status: response.status, body: (await response.json()) as Record<string, unknown> };
+}
+
 const smokeSteps = (lines: string[]) =>
   lines
     .map((line) => /^(local|remote|check|ssh) +(\S+) +(\S+)/.exec(line)?.slice(1))
@@ -94,11 +101,6 @@ test("shows a run across two hosts, serves, and finds its data again at the seco
     ["ssh", "oracle", "succeeded"],
   ]);
 
-  const call = async ({ url, token }: Start, method: string, route: string) => {
-    const headers = { authorization: `Bearer ${token}` };
-    const response = await fetch(`${url}/api/loom${route}`, { method, headers });
-    return { status: response.status, body: (await response.json()) as Record<string, unknown> };
-  };
   const again = await call(first, "POST", "/strands/cross-node-smoke/run");
   expect(again.status).toBe(202);
   await expect
@@ -115,6 +117,31 @@ test("shows a run across two hosts, serves, and finds its data again at the seco
     status: 200,
     body: { status: "succeeded" },
   });
+  second.child.kill("SIGTERM");
+  expect(await second.exited).toBe(0);
+  await expectNoSurvivors();
+});
+
+test("gives its agent a key of its own, and another one at the next start when that was revoked", async () => {
+  const keysOf = async (of: Start) => {
+    const { body } = await call(of, "GET", "/nodes/pop-os/keys");
+    return body.data as { id: string; valid: boolean; mayOffer: string[] }[];
+  };
+  const first = await start();
+  const [key] = await keysOf(first);
+  expect(key).toMatchObject({ valid: true, mayOffer: ["*"] });
+  const log = readFileSync(path.join(dataDir, "logs/agent.log"), "utf8");
+  expect(log).toContain("agent started");
+  expect(log).not.toContain("SERVICE_ROLE_KEY");
+  expect(await call(first, "DELETE", `/nodes/pop-os/keys/${key?.id}`)).toMatchObject({
+    status: 200,
+  });
+  await expect.poll(() => first.lines.join("\n")).toContain("agent ended (exit code 4)");
+  first.child.kill("SIGTERM");
+  expect(await first.exited).toBe(0);
+
+  const second = await start();
+  expect(await keysOf(second)).toMatchObject([{ valid: true }, { id: key?.id, valid: false }]);
   second.child.kill("SIGTERM");
   expect(await second.exited).toBe(0);
   await expectNoSurvivors();

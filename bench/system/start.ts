@@ -6,7 +6,7 @@ import path from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { createHubClient, type HubClient, type Scope } from "@loom/client";
-import { connectToRunning, signServiceKey } from "@loom/local-db";
+import { connectToRunning, signRoleKey } from "@loom/local-db";
 import type { Sql } from "postgres";
 import { type Process, processName, processTree } from "../processes.ts";
 
@@ -86,7 +86,7 @@ export async function startSystem(env: NodeJS.ProcessEnv = {}): Promise<System> 
       processTree(npm.pid ?? 0).map((each) => ({ ...each, part: partOf(processName(each, ROOT)) })),
     async postgrest() {
       const port = readFileSync(path.join(dataDir, "api-port"), "utf8").trim();
-      return { url: `http://127.0.0.1:${port}`, key: await signServiceKey(dataDir) };
+      return { url: `http://127.0.0.1:${port}`, key: await signRoleKey(dataDir, "service_role") };
     },
     async stop() {
       await sql.end();

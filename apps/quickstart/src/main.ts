@@ -1,11 +1,15 @@
 import path from "node:path";
-import { signServiceKey } from "@loom/local-db";
+import { signRoleKey } from "@loom/local-db";
+import { keepAgentKey } from "./agent-key.ts";
 import { checkProject } from "./database.ts";
-import { makeJoinLine } from "./join-line.ts";
+import { makeJoinToken } from "./join-token.ts";
 import { runProgram, startPart } from "./parts.ts";
 import { printWorkflowProblem, stage } from "./print.ts";
-import { readSettings } from "./settings.ts";
+import { readSettings, type Settings } from "./settings.ts";
 import { describeRun, runSmoke } from "./smoke.ts";
+
+/** The name of this machine's agent. */
+const AGENT = "pop-os";
 
 /** The started parts, in order; they are stopped in reverse. */
 const started: { stop(): Promise<unknown> }[] = [];
@@ -88,7 +92,7 @@ async function main(): Promise<void> {
   started.push(hub);
   const hubUrl = String(hub.facts.url);
   port = new URL(hubUrl).port || port;
-  const agentKey = supabase?.key ?? (await signServiceKey(dataDir));
+  const agentAccess = await openAgentAccess({ settings, hubUrl });
   const declared = process.env.LOOM_CAPABILITIES?.trim();
   const agent = await stage(
     "agent",
@@ -100,9 +104,9 @@ async function main(): Promise<void> {
         logDir,
         env: () => ({
           ...base,
+          ...agentAccess,
           SUPABASE_URL: supabase?.url ?? String(hub.facts.embedded),
-          SUPABASE_SERVICE_ROLE_KEY: agentKey,
-          LOOM_NODE_NAME: "pop-os",
+          LOOM_NODE_NAME: AGENT,
           LOOM_HUB_URL: hubUrl,
           // It runs what this hub has signed, and needs no workflow files.
           LOOM_CODE_KEY: String(hub.facts.codeKey),
@@ -131,8 +135,8 @@ async function main(): Promise<void> {
   );
   // With LOOM_BIND=tailnet; Tailscale may still be starting.
   void isOnTailnet.promise.then(() =>
-    makeJoinLine({ url: hubUrl, token }).then(
-      (line) => console.log(`join   ${line}\n       (one machine, within 15 minutes)`),
+    makeJoinToken({ url: hubUrl, token }).then(
+      ({ line }) => console.log(`join   ${line}\n       (one machine, within 15 minutes)`),
       (error: Error) => console.log(`join   there is no line for other machines: ${error.message}`),
     ),
   );
@@ -145,6 +149,33 @@ async function main(): Promise<void> {
   );
 
   await aborted(stopping.signal);
+}
+
+/**
+ * What the agent shows the database: a key of its own, beside the key that every agent has. Only in a project whose
+ * publishable key is not known here it has to use the project's secret key, and says so in its log.
+ */
+async function openAgentAccess({
+  settings: { supabase, dataDir, token },
+  hubUrl,
+}: {
+  settings: Settings;
+  hubUrl: string;
+}): Promise<NodeJS.ProcessEnv> {
+  const publishableKey = supabase ? supabase.publishableKey : await signRoleKey(dataDir, "anon");
+  if (supabase && publishableKey === undefined) return { SUPABASE_SERVICE_ROLE_KEY: supabase.key };
+  const file = path.join(dataDir, "agent-key");
+  await keepAgentKey({ url: hubUrl, token }, { node: AGENT, file });
+  return {
+    SUPABASE_PUBLISHABLE_KEY: publishableKey,
+    LOOM_NODE_KEY_FILE: file,
+    // These can do everything, and are none of its business.
+    SUPABASE_SECRET_KEY: undefined,
+    SUPABASE_SERVICE_ROLE_KEY: undefined,
+    DATABASE_URL: undefined,
+    LOOM_TOKEN: undefined,
+    OPTIMALOS_TOKEN: undefined,
+  };
 }
 
 /** One line for a part that was lost, and one when it is back. */

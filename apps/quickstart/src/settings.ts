@@ -16,6 +16,8 @@ export interface Settings {
 export interface SupabaseSettings {
   url: string;
   key: string;
+  /** The key with which agents reach the project, each with a key of its own beside it. */
+  publishableKey: string | undefined;
 }
 
 /**
@@ -62,5 +64,7 @@ function readSupabase(env: NodeJS.ProcessEnv): SupabaseSettings | undefined {
       `SUPABASE_URL is not an address such as https://abc.supabase.co: set it to the one of the project, ${instead}.`,
     );
   }
-  return { url, key };
+  const publishableKey =
+    env.SUPABASE_PUBLISHABLE_KEY?.trim() || env.SUPABASE_ANON_KEY?.trim() || undefined;
+  return { url, key, publishableKey };
 }

@@ -24,4 +24,4 @@ export {
   type ProcessOptions,
   startProcess,
 } from "./process/start-process.ts";
-export { type KeyClaims, SECRET_FILE, type SignKey, signServiceKey } from "./rest/keys.ts";
+export { type KeyClaims, SECRET_FILE, type SignKey, signRoleKey } from "./rest/keys.ts";

@@ -5,7 +5,8 @@ import { hubStateDir } from "../embedded.ts";
 
 /**
  * Returns the paths of the files beside the database that cannot be made again, by their names in a backup: the secret
- * that signs the database's keys, the bootstrap token, this machine's identity, and the key that signs code.
+ * that signs the database's keys, the bootstrap token, the key of an agent that was started beside the hub, this
+ * machine's identity, and the key that signs code.
  *
  * @param data - The folder of the embedded database; undefined for a Supabase project.
  */
@@ -18,7 +19,10 @@ export function keptFiles(
   return new Map([
     ...(data === undefined
       ? []
-      : ["jwt-secret", "token"].map((name): [string, string] => [name, path.join(data, name)])),
+      : ["jwt-secret", "token", "agent-key"].map((name): [string, string] => [
+          name,
+          path.join(data, name),
+        ])),
     ["machine.json", path.join(state, "machine.json")],
     ["signing-key", signingKey],
   ]);

@@ -39,10 +39,10 @@ export async function keptSecret(file: string): Promise<string> {
   return secret;
 }
 
-/** Signs the service key of a data folder whose database runs, or ran, in another process. */
-export async function signServiceKey(dataDir: string): Promise<string> {
+/** Signs a key of a role for a data folder whose database runs, or ran, in another process. */
+export async function signRoleKey(dataDir: string, role: "anon" | "service_role"): Promise<string> {
   const secret = await readFile(join(dataDir, SECRET_FILE), "utf8");
-  return createSigner(secret)({ role: "service_role" });
+  return createSigner(secret)({ role });
 }
 
 /**

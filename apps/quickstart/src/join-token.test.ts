@@ -2,7 +2,7 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { json } from "node:stream/consumers";
 import { expect, onTestFinished, test } from "vitest";
-import { makeJoinLine } from "./join-line.ts";
+import { makeJoinToken } from "./join-token.ts";
 
 const LINE = "curl -fsS http://pi.tail1234.ts.net:3000/join | LOOM_JOIN_TOKEN=loomj_x sh";
 
@@ -24,9 +24,9 @@ async function startHub(status: number) {
   return { asked, url: `http://127.0.0.1:${(server.address() as AddressInfo).port}` };
 }
 
-test("asks the hub for the line with which one machine joins", async () => {
+test("asks the hub for a token, and the line with which one machine joins", async () => {
   const { asked, url } = await startHub(201);
-  expect(await makeJoinLine({ url, token: "abc" })).toBe(LINE);
+  expect(await makeJoinToken({ url, token: "abc" })).toEqual({ line: LINE, token: "loomj_x" });
   expect(asked).toEqual([
     { method: "POST", url: "/api/loom/join-tokens", token: "Bearer abc", body: {} },
   ]);
@@ -34,5 +34,5 @@ test("asks the hub for the line with which one machine joins", async () => {
 
 test("says what the hub answered when it makes no token", async () => {
   const { url } = await startHub(503);
-  await expect(makeJoinLine({ url, token: "abc" })).rejects.toThrow('503 {"code":"X"}');
+  await expect(makeJoinToken({ url, token: "abc" })).rejects.toThrow('503 {"code":"X"}');
 });

@@ -1,0 +1,46 @@
+import { readFileSync, renameSync, writeFileSync } from "node:fs";
+import { digestOf, isNodeKeyShaped, makeNodeKey } from "@loom/queue";
+import { z } from "zod";
+import { type HubAccess, makeJoinToken, post } from "./join-token.ts";
+
+const keysSchema = z.object({ data: z.array(z.object({ valid: z.boolean() })) });
+
+/**
+ * Joins the agent of this machine as any other machine joins, where the node has no valid key yet. So the agent works
+ * with a key that can do no more than its node. It may offer whatever it declares: whoever runs this owns both.
+ *
+ * The key is kept before the hub hears of it. A start that ends in between finds a node without a key the next time,
+ * and makes another one.
+ *
+ * @param file - Where the key is kept, for its owner only.
+ * @throws Error with the hub's answer when it refuses.
+ */
+export async function keepAgentKey(
+  hub: HubAccess,
+  { node, file }: { node: string; file: string },
+): Promise<void> {
+  if (isNodeKeyShaped(readText(file)) && (await hasValidKey(hub, node))) return;
+  const { token } = await makeJoinToken(hub, { node, mayOffer: ["*"] });
+  const key = makeNodeKey();
+  writeFileSync(`${file}.new`, `${key}\n`, { mode: 0o600 });
+  renameSync(`${file}.new`, file);
+  await post(hub, "/api/loom/join", { token, node, digest: digestOf(key) });
+}
+
+async function hasValidKey({ url, token }: HubAccess, node: string): Promise<boolean> {
+  const response = await fetch(`${url}/api/loom/nodes/${node}/keys`, {
+    headers: { authorization: `Bearer ${token}` },
+  });
+  if (response.status === 404) return false;
+  if (!response.ok) throw new Error(`${response.status} ${await response.text()}`);
+  return keysSchema.parse(await response.json()).data.some(({ valid }) => valid);
+}
+
+function readText(file: string): string {
+  try {
+    return readFileSync(file, "utf8").trim();
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return "";
+    throw error;
+  }
+}
