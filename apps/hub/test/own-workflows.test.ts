@@ -131,7 +131,7 @@ describe("a hub with a folder of its own workflows", { timeout: 120_000 }, () =>
 
   own(
     "notify the hooks that they name, and the doctor names one that does not exist",
-    async ({ hub, queue }) => {
+    async ({ hub, queue, database }) => {
       const { write, ask, strands, run } = hub;
       const failing = (options: string) =>
         workflow(options).replace("answer()", "answer.no.answer");
@@ -153,18 +153,14 @@ describe("a hub with a folder of its own workflows", { timeout: 120_000 }, () =>
         status: "warn",
         findings: [{ subject: "later", evidence: expect.stringContaining("mine notifies") }],
       });
-      const deliveries = async () => (await queue.listDeliveries("ops"))?.deliveries ?? [];
       // The hub stores a workflow's hooks a moment after it has read the file.
       await expect
-        .poll(
-          async () => {
-            expect(await run()).toMatchObject({ state: "failed" });
-            return (await deliveries()).length;
-          },
-          { timeout: 20_000 },
-        )
-        .toBeGreaterThan(0);
-      expect(await deliveries()).toMatchObject([{ rule: "run.failed" }]);
+        .poll(() => database.sql`select hook from public.loom_notify order by hook`)
+        .toEqual([{ hook: "later" }, { hook: "ops" }]);
+      expect(await run()).toMatchObject({ state: "failed" });
+      await expect
+        .poll(async () => (await queue.listDeliveries("ops"))?.deliveries)
+        .toMatchObject([{ rule: "run.failed" }]);
     },
   );
 });

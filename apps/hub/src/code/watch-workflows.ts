@@ -39,8 +39,13 @@ async function watchWorkflows(
   { signal }: { signal: AbortSignal },
 ): Promise<void> {
   const watchers = new Map<string, FSWatcher>();
-  /** The last change of each file by path, for file systems that report no changes. */
+  /**
+   * When each file was changed last, as of before it was read. So a change that no watcher reports is found: on file
+   * systems that report none, and while a file is read that was not watched yet.
+   */
   let times = new Map<string, number>();
+  /** When the reading of the files began. At first this process has read them. */
+  let readSince = performance.timeOrigin;
   const changed = new Set<string>();
   let timer: NodeJS.Timeout | undefined;
   let working = Promise.resolve();
@@ -56,6 +61,8 @@ async function watchWorkflows(
   }
 
   async function report(): Promise<void> {
+    readSince = Date.now();
+    for (const file of await findChanged()) changed.add(file);
     const files = new Set(changed);
     changed.clear();
     if (files.size > 0 && !signal.aborted) await onChange(files);
@@ -73,9 +80,15 @@ async function watchWorkflows(
       watchers.delete(folder);
     }
     for (const folder of wanted) if (!watchers.has(folder)) begin(folder);
-    times = new Map(
-      await Promise.all(own.map(async (file) => [file, await timeOf(file)] as const)),
-    );
+    const before = times;
+    times = new Map();
+    for (const file of own) {
+      const known = before.get(file);
+      const time = known ?? (await timeOf(file));
+      times.set(file, time);
+      // Nobody watched it, and it may have been read before this change.
+      if (known === undefined && time >= readSince) note(file);
+    }
   }
 
   function begin(folder: string): void {
@@ -94,13 +107,20 @@ async function watchWorkflows(
     }
   }
 
-  async function poll(): Promise<void> {
+  /** The files that have changed since they were looked at last. */
+  async function findChanged(): Promise<string[]> {
+    const found: string[] = [];
     for (const [file, before] of times) {
       const now = await timeOf(file);
       if (now === before) continue;
       times.set(file, now);
-      note(file);
+      found.push(file);
     }
+    return found;
+  }
+
+  async function poll(): Promise<void> {
+    for (const file of await findChanged()) note(file);
   }
 
   await follow();
