@@ -19,7 +19,7 @@ const inRoot = (file) => fileURLToPath(new URL(`../${file}`, import.meta.url));
 const folder = mkdtempSync(path.join(tmpdir(), "loom-tests-"));
 const report = path.join(folder, "report.json");
 
-// What tests start inherits it, so that its processes can be told from those of others.
+// What tests start inherits it, so its processes are known from those of others.
 const mark = `LOOM_TEST_RUN=${randomUUID()}`;
 const [name, value] = mark.split("=");
 const vitest = spawn(

@@ -221,7 +221,7 @@ describe("loom-agent", () => {
   });
 
   // launchd starts a service again after any other code than 0.
-  test("ends with 0 where its service manager cannot be told that 2 is final", async () => {
+  test("ends with 0 where its service manager does not know that 2 is final", async () => {
     const agent = startAgent({ LOOM_NODE_NAME: "My Node", LOOM_FINAL_EXIT_CODES: "2 4 6" });
     expect(await agent.exited).toBe(0);
     expect(agent.output.join("\n")).toContain("LOOM_NODE_NAME: ");

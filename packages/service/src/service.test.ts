@@ -202,7 +202,7 @@ describe("of launchd", () => {
     expect(stdout).toBe(`1 $2 ${pid} a b\n`);
   });
 
-  test("the program is told after which exit codes it must not be started again", () => {
+  test("the program knows after which exit codes it must not be started again", () => {
     expect(mac("user").print(DEFINITION)).toContain(
       "<key>LOOM_FINAL_EXIT_CODES</key>\n<string>2 4 6</string>",
     );

@@ -23,7 +23,7 @@ async function writeOld(name: string): Promise<string> {
   return file;
 }
 
-/** Watches the folder for a planner that keeps what it is told to load again. */
+/** Watches the folder for a planner that keeps what it was asked to load again. */
 function watch({
   inputs,
   loaded = Promise.resolve(),
