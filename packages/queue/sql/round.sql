@@ -139,7 +139,10 @@ create or replace function public.loom_list_placing(p_seen text)
 as $$
 declare
   v_nodes   json;
-  v_waiting json;
+  v_jobs    json;
+  v_reasons json;
+  v_runs    json;
+  v_steps   json;
   v_seen    text;
 begin
   -- Nodes are read only for jobs.
@@ -156,17 +159,19 @@ begin
              online boolean, status text, slots integer, running integer, offered integer)
      where online and status = 'active'
   )
-  select known.nodes, public.loom_list_waiting(p_per_kind => least(free.slots + 5 + 4 * free.all_slots / kinds.count, 100)::integer)
-    into v_nodes, v_waiting
-    from known cross join free cross join (select count(*) from public.loom_kinds_waiting(100)) as kinds;
-  if json_array_length(v_waiting -> 'jobs') = 0 then
+  select known.nodes, waiting.jobs, waiting.reasons, waiting.runs, waiting.steps
+    into v_nodes, v_jobs, v_reasons, v_runs, v_steps
+    from known
+   cross join free
+   cross join (select count(*) from public.loom_kinds_waiting(100)) as kinds
+   cross join lateral public.loom_read_waiting(
+           least(free.slots + 5 + 4 * free.all_slots / kinds.count, 100)::integer, null) as waiting;
+  if v_jobs is null then
     return null;
   end if;
 
-  select md5(concat_ws(e'\n',
-           (select string_agg((job - 'waiting_reason')::text, e'\n' order by place)
-              from jsonb_array_elements(v_waiting::jsonb -> 'jobs') with ordinality as t(job, place)),
-           v_waiting -> 'runs', v_waiting -> 'steps',
+  -- Texts are compared, not values: jobs and nodes are long, and are described by one query in one order.
+  select md5(concat_ws(e'\n', v_jobs, v_runs, v_steps,
            (select string_agg(concat_ws(' ', name, capabilities, slots, running + offered, status, online,
                      case when not online then floor(log(2.0, greatest(last_seen_ms, 1))) end), e'\n')
               from json_to_recordset(v_nodes) as node(
@@ -176,7 +181,8 @@ begin
   if v_seen = p_seen then
     return json_build_object('seen', v_seen);
   end if;
-  return json_build_object('seen', v_seen, 'waiting', v_waiting, 'nodes', v_nodes);
+  return json_build_object('seen', v_seen, 'nodes', v_nodes, 'waiting', json_build_object(
+    'jobs', v_jobs, 'reasons', v_reasons, 'runs', v_runs, 'steps', v_steps));
 end $$;
 
 -- Returns when the next round is due, whether jobs are offered or running, whether the

@@ -119,7 +119,6 @@ const waitingFields = z.object({
   excluded: z.array(z.string()),
   /** When the excluded nodes are tried again. */
   excludedUntil: instant.nullable(),
-  waitingReason: waitingReason.nullable(),
   /** Whether nodes that were full may claim it without an offer. */
   isOpen: z.boolean(),
   /** The trace of the request that added it: https://www.w3.org/TR/trace-context */
@@ -132,25 +131,28 @@ const waitingFields = z.object({
 
 /** A job that waits for a node, with the facts that placing scores. */
 export interface WaitingJob extends z.output<typeof waitingFields> {
+  readonly waitingReason: z.output<typeof waitingReason> | null;
   /** How many steps of its run are offered or running. */
   readonly runInFlight: number;
   /** How often its step succeeded and failed, by node, over the last 20 times that it ran. */
   readonly history: readonly z.output<typeof nodeOutcomes>[];
 }
 
-/** Gives each job the facts of its run and step, which the answer contains once beside the jobs. */
+/** Gives each job its reason, and the facts of its run and step, which the answer contains once beside the jobs. */
 export const waitingJobs = z
   .object({
     jobs: rows(waitingFields),
+    reasons: z.record(z.string(), waitingReason),
     runs: z.record(z.string(), z.int()),
     steps: z.array(
       row(z.object({ workflow: z.string(), step: z.string(), nodes: z.array(nodeOutcomes) })),
     ),
   })
-  .transform(({ jobs, runs, steps }): WaitingJob[] => {
+  .transform(({ jobs, reasons, runs, steps }): WaitingJob[] => {
     const histories = new Map(steps.map((step) => [stepKey(step), step.nodes]));
     return jobs.map((job) => ({
       ...job,
+      waitingReason: reasons[job.id] ?? null,
       runInFlight: job.runId === null ? 0 : (runs[job.runId] ?? 0),
       history: job.runId === null ? [] : (histories.get(stepKey(job)) ?? []),
     }));

@@ -204,7 +204,7 @@ export function roundContract(test: QueueTest): void {
     const parts = [
       { part: "reap", name: "loom_reap" },
       { part: "expire", name: "loom_expire_jobs" },
-      { part: "place", name: "loom_list_waiting" },
+      { part: "place", name: "loom_read_waiting" },
       { part: "wake", name: "loom_list_wake_addresses" },
       { part: "due", name: "loom_next_due" },
     ];
