@@ -11,7 +11,10 @@ export interface DirectAddress {
 }
 
 /** Each connection serves one call at a time. A hosted project has few. */
-const CONNECTIONS = 6;
+const KEPT_CONNECTIONS = 2;
+/** Further ones, which are closed when they were not needed for so many seconds. */
+const BURST_CONNECTIONS = 4;
+const BURST_IDLE_SECONDS = 30;
 
 /** After failed attempts to connect, the next one waits for a while, 2 s at most, as the loops of a hub do. */
 const backoff = (failures: number): number => Math.min(failures / 10, 2);
@@ -30,13 +33,12 @@ export function openDirectQueue(
   { onUnreadable }: { onUnreadable: (row: UnreadableRow) => void },
 ): { queue: Queue; close(): Promise<void> } {
   const isLocal = socketDir !== undefined;
-  const sql = postgres(databaseUrl, {
+  const options = {
     ...clientOptions,
     ...(isLocal && { host: socketDir }),
     ...(!isLocal &&
       !/[?&]ssl(mode)?=/.test(databaseUrl) &&
-      !isHere(databaseUrl) && { ssl: "require" }),
-    max: CONNECTIONS,
+      !isHere(databaseUrl) && { ssl: "require" as const }),
     connect_timeout: 10,
     backoff,
     onnotice() {},
@@ -45,9 +47,17 @@ export function openDirectQueue(
       // The socket is the superuser's, whose rights the hub does not need.
       ...(isLocal && { role: "service_role" }),
     },
+  };
+  const sql = postgres(databaseUrl, { ...options, max: KEPT_CONNECTIONS });
+  const overflow = postgres(databaseUrl, {
+    ...options,
+    max: BURST_CONNECTIONS,
+    idle_timeout: BURST_IDLE_SECONDS,
   });
   return {
-    queue: createPostgresQueue({ sql, onUnreadable }),
-    close: () => sql.end({ timeout: 5 }),
+    queue: createPostgresQueue({ sql, overflow, onUnreadable }),
+    async close() {
+      await Promise.all([sql, overflow].map((client) => client.end({ timeout: 5 })));
+    },
   };
 }
