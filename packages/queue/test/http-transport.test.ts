@@ -1,8 +1,11 @@
+import { randomUUID } from "node:crypto";
 import dns from "node:dns";
 import { once } from "node:events";
 import { createServer, type RequestListener, type Server } from "node:http";
 import { createServer as createTlsServer } from "node:https";
 import { type AddressInfo, createServer as createTcpServer, type Socket } from "node:net";
+import { tmpdir } from "node:os";
+import path from "node:path";
 import tls from "node:tls";
 import { gzipSync } from "node:zlib";
 import { createHttpQueue } from "@loom/queue/http";
@@ -48,6 +51,16 @@ const serveSocket = (onRequest: (socket: Socket, count: number) => void) => {
 const OK = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n[]";
 
 describe("a request", () => {
+  test("goes to a unix socket, where PostgREST has no gateway before it", async () => {
+    const socketPath = path.join(tmpdir(), `${randomUUID()}.sock`);
+    const server = createServer((request, response) => response.end(JSON.stringify(request.url)));
+    server.listen(socketPath);
+    await once(server, "listening");
+    onTestFinished(() => void server.close());
+    const transport = httpTransport({ url: "http://postgrest", key: "sb_secret", socketPath });
+    expect(await transport.call("loom_verify", {})).toBe("/rpc/loom_verify");
+  });
+
   test("is HTTP/1.1, with the keys in headers and the arguments as JSON", async () => {
     const seen = Promise.withResolvers<unknown>();
     const url = await serve(async (request, response) => {

@@ -22,6 +22,8 @@ export interface HttpQueueOptions {
   key: string;
   /** A node's key, which says for which node the calls are. A function is asked with each call: the key may change. */
   nodeKey?: string | (() => string) | undefined;
+  /** The unix socket of a PostgREST that has no gateway before it. The address then only names it. */
+  socketPath?: string | undefined;
   /** How long to wait for an answer, in milliseconds. Default 10 000. */
   timeoutMs?: number;
   /** Called with each row that an answer leaves out, once in a while. */
@@ -59,6 +61,7 @@ export function httpTransport({
   url,
   key,
   nodeKey,
+  socketPath,
   timeoutMs = 10_000,
 }: Omit<HttpQueueOptions, "onUnreadable">): Transport {
   const { isTls, hostname, port, path } = readUrl(url);
@@ -87,6 +90,7 @@ export function httpTransport({
     proxyEnv: (globalAgent as { options?: AgentOptions }).options?.proxyEnv,
   });
   const request = isTls ? httpsRequest : httpRequest;
+  const functions = `${path}${socketPath === undefined ? "/rest/v1" : ""}/rpc/`;
 
   /** Closes the connections that no call uses. */
   function dropIdle(): void {
@@ -100,7 +104,8 @@ export function httpTransport({
     const sent = request({
       hostname,
       port,
-      path: `${path}/rest/v1/rpc/${encodeURIComponent(name)}`,
+      socketPath,
+      path: `${functions}${encodeURIComponent(name)}`,
       method: "POST",
       headers: { ...withKey(now), "content-length": Buffer.byteLength(body) },
       agent,
