@@ -22,8 +22,7 @@ export function connectDirectly(database: DatabaseCopy, max: number): Connection
 
 /** Connects to PostgREST itself: the gateway of @loom/local-db would use time of this process. */
 export function connectToPostgrest(database: Database): Connection<SupabaseClient> {
-  const socketPath = join(database.socketDir, `${database.name}.sock`);
-  const dispatcher = new Agent({ connect: { socketPath } });
+  const dispatcher = new Agent({ connect: { socketPath: postgrestSocket(database) } });
   const client = createClient("http://postgrest", database.serviceKey, {
     auth: { persistSession: false, autoRefreshToken: false },
     global: {
@@ -33,3 +32,7 @@ export function connectToPostgrest(database: Database): Connection<SupabaseClien
   });
   return { client, close: () => dispatcher.close() };
 }
+
+/** Where the PostgREST of a database listens. */
+export const postgrestSocket = ({ socketDir, name }: Database): string =>
+  join(socketDir, `${name}.sock`);

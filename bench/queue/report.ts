@@ -38,7 +38,8 @@ ${sizes.map((inputBytes) => formatSize(measurements, { inputBytes, engines })).j
 
 graphile-worker runs 24 concurrent jobs instead of loops. Its local queue locks a batch and writes completions together. graphile-worker and pgmq
 delete finished jobs; neither they nor pgbench keep a history. pgmq's statements (send, read, delete) are those that Supabase Queues offers; its own
-function for the API deletes one message a call, this one a batch.
+function for the API deletes one message a call, this one a batch. Over PostgREST, Loom has the client of its hubs and agents (\`createHttpQueue\`), and pgmq
+has supabase-js.
 
 ## How long does one call take beside a backlog? Milliseconds over a direct connection, p50 (p99)
 

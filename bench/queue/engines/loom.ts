@@ -1,12 +1,7 @@
-import {
-  type ClaimedJob,
-  createQueue,
-  type Queue,
-  type Session,
-  type Settlement,
-} from "@loom/queue";
+import type { ClaimedJob, Queue, Session, Settlement } from "@loom/queue";
+import { createHttpQueue } from "@loom/queue/http";
 import { createPostgresQueue } from "@loom/queue/postgres";
-import { connectDirectly, connectToPostgrest } from "../../connect.ts";
+import { connectDirectly, postgrestSocket } from "../../connect.ts";
 import {
   batches,
   type Engine,
@@ -30,12 +25,14 @@ export const loomDirect: EngineKind = {
   },
 };
 
+/** With the client that hubs and agents have. */
 export const loomRest: EngineKind = {
   name: "@loom/queue, PostgREST",
   over: "postgrest",
   async open(database, input) {
-    const { client, close } = connectToPostgrest(database);
-    return engine(createQueue({ client, timeoutMs: 60_000 }), input, close);
+    const address = { url: "http://postgrest", socketPath: postgrestSocket(database) };
+    const queue = createHttpQueue({ ...address, key: database.serviceKey, timeoutMs: 60_000 });
+    return engine(queue, input, async () => {});
   },
 };
 
