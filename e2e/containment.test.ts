@@ -200,7 +200,7 @@ async function startStuck() {
   const startedAt = performance.now();
   const health = await fetch(`${system.url}/healthz`);
   expect(health.status).toBe(200);
-  expect(performance.now() - startedAt).toBeLessThan(1_000);
+  expect(performance.now() - startedAt).toBeLessThan(5_000);
   expect((await stuck).body).toMatchObject({ code: "WORKFLOW_CODE_TIMED_OUT" });
 }
 

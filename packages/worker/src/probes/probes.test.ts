@@ -260,10 +260,10 @@ describe("createProber", () => {
   });
 
   /** A prober at work, until the end of the test. */
-  function start(probes: Probe[]) {
+  function start(probes: Probe[], timeoutMs = 200) {
     const stop = new AbortController();
     const seen: string[][] = [];
-    const prober = createProber(probes, { log: recordLog(), timeoutMs: 200 });
+    const prober = createProber(probes, { log: recordLog(), timeoutMs });
     const onChange = () => void seen.push(prober.reports().flatMap((each) => each.capabilities));
     const done = prober.run({ onChange, signal: stop.signal });
     onTestFinished(async () => {
@@ -283,10 +283,10 @@ describe("createProber", () => {
 
   test("runs the other probes while one hangs", async () => {
     const hanging: Probe = { name: "hanging", everyMs: 60_000, run: () => new Promise(() => {}) };
-    const { prober } = start([hanging, scripted([ok("docker")], 60_000)]);
+    const { prober } = start([hanging, scripted([ok("docker")], 60_000)], 2_000);
     const startedAt = performance.now();
     await prober.firstRound(50);
-    expect(performance.now() - startedAt).toBeLessThan(190);
+    expect(performance.now() - startedAt).toBeLessThan(1_900);
     expect(prober.reports()).toMatchObject([{ name: "scripted", result: "ok" }]);
     await prober.firstRound(5_000);
     expect(prober.reports()).toMatchObject([{ name: "hanging", result: "timeout" }, {}]);
