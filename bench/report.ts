@@ -23,7 +23,15 @@ export function quantile(values: readonly number[], share: number): number {
   return sorted[Math.max(0, at)] ?? Number.NaN;
 }
 
-/** The same with one decimal. */
+/** The value in the middle; of an even number of values the mean of the two that are. */
+export function median(values: readonly number[]): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  const middle = (sorted.length - 1) / 2;
+  const [low = Number.NaN, high = low] = [sorted[Math.floor(middle)], sorted[Math.ceil(middle)]];
+  return (low + high) / 2;
+}
+
+/** The same as a quantile with one decimal. */
 export const percentile = (values: readonly number[], share: number): string =>
   quantile(values, share).toFixed(1);
 

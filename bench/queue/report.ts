@@ -1,9 +1,9 @@
 import { type Cost, cpuOf } from "../cost.ts";
-import { quantile, toFigure, toTable } from "../report.ts";
+import { median, toFigure, toTable } from "../report.ts";
 import type { BacklogLatency } from "./backlog.ts";
 import { LOOPS } from "./engine.ts";
 import { loomDirect } from "./engines/loom.ts";
-import { type Measurement, WARM_UP_CALLS } from "./measure.ts";
+import type { Measurement } from "./measure.ts";
 import type { RunCost } from "./runs.ts";
 import { compareEngines, formatTargets } from "./targets.ts";
 
@@ -26,7 +26,8 @@ ${run}.
 All engines ran against the same Postgres 18 (fsync on, autovacuum off), each on its own database, with ${toFigure(jobs)} jobs (a tenth
 of that with batch 1, half with batch 10). They ran in turn, in rounds. A ratio is the median of the ratios of each round, so that other work
 on the machine, which slows all engines, hardly changes it. The client is one Node process, except for pgbench. Each engine first
-makes ${WARM_UP_CALLS} calls that are not counted; pgbench connects anew for each measurement.
+adds and drains as many jobs without being timed, so that every connection has made calls before. pgbench connects anew each time: the
+first ten transactions of its connections are not counted in the time, and are in the processor time.
 
 ## How do the figures compare with the targets?
 
@@ -71,7 +72,6 @@ ${toTable(
 `;
 }
 
-const median = (values: readonly number[]): number => quantile(values, 0.5);
 const distinct = <T>(values: readonly T[]): T[] => [...new Set(values)];
 
 /** The tables of one size of inputs. */

@@ -1,5 +1,5 @@
 import { type Cost, cpuOf } from "../cost.ts";
-import { quantile, toTable } from "../report.ts";
+import { median, toTable } from "../report.ts";
 import { type BacklogLatency, backlogStates } from "./backlog.ts";
 import { graphileWorker, graphileWorkerLocalQueue } from "./engines/graphile-worker.ts";
 import { loomDirect, loomRest } from "./engines/loom.ts";
@@ -19,8 +19,6 @@ interface Target {
   readonly atLeast?: number;
   readonly atMost?: number;
 }
-
-const median = (values: readonly number[]): number => quantile(values, 0.5);
 
 /**
  * Compares two engines round by round, and takes the median.

@@ -1,5 +1,5 @@
 import { execFile } from "node:child_process";
-import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
@@ -54,7 +54,7 @@ export const raw: EngineKind = {
     const measure = async (script: string, clients: number, transactions: number) => {
       const file = join(folder, "script.sql");
       writeFileSync(file, script);
-      return await runPgbench(pgbench, database, [
+      return await runPgbench(pgbench, database, folder, [
         ...["-f", file, "-c", String(clients), "-j", "1", "-M", "prepared"],
         ...["-t", String(Math.max(1, Math.ceil(transactions / clients)))],
       ]);
@@ -67,14 +67,38 @@ export const raw: EngineKind = {
   },
 };
 
-/** @returns The seconds, without the time to connect. */
-async function runPgbench(pgbench: string, { socketDir, name }: DatabaseCopy, args: string[]) {
+/** Transactions of each connection that are not counted, because they plan what the later ones only execute. */
+const COLD = 10;
+
+/**
+ * Runs pgbench, which connects anew each time.
+ *
+ * @returns The seconds that all transactions would have taken with connections that have made some before: from the
+ *   log, which has a line for each of them with its connection, its number there and its microseconds.
+ */
+async function runPgbench(
+  pgbench: string,
+  { socketDir, name }: DatabaseCopy,
+  folder: string,
+  args: string[],
+): Promise<number> {
   const where = ["-h", socketDir, "-p", "5432", "-U", "postgres"];
-  const { stdout } = await exec(pgbench, ["-n", ...where, ...args, name]);
-  const tps = Number(/^tps = ([\d.]+)/m.exec(stdout)?.[1]);
-  const done = Number(/processed: (\d+)/.exec(stdout)?.[1]);
-  if (!(done / tps > 0)) throw new Error(`pgbench said: ${stdout}`);
-  return done / tps;
+  const prefix = join(folder, "log");
+  await exec(pgbench, ["-n", ...where, "-l", `--log-prefix=${prefix}`, ...args, name]);
+  const lines = readdirSync(folder)
+    .filter((file) => file.startsWith("log"))
+    .flatMap((file) => {
+      const text = readFileSync(join(folder, file), "utf8");
+      rmSync(join(folder, file));
+      return text.trim().split("\n");
+    })
+    .map((line) => line.split(" ").map(Number));
+  const clients = new Set(lines.map(([client]) => client)).size;
+  const each = lines.length / clients;
+  const warm = lines.filter(([, at = 0]) => at > Math.min(COLD, each / 2));
+  const micros = warm.reduce((sum, [, , took = 0]) => sum + took, 0) / warm.length;
+  if (!(micros > 0)) throw new Error("pgbench has logged no transaction");
+  return (micros * each) / 1e6;
 }
 
 function findPgbench(): string | undefined {
