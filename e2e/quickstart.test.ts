@@ -129,7 +129,7 @@ test("gives its agent a key of its own, and another one at the next start when t
   };
   const first = await start();
   const [key] = await keysOf(first);
-  expect(key).toMatchObject({ valid: true, mayOffer: ["*"] });
+  expect(key).toMatchObject({ valid: true, mayOffer: ["*", "exec"] });
   const log = readFileSync(path.join(dataDir, "logs/agent.log"), "utf8");
   expect(log).toContain("agent started");
   expect(log).not.toContain("SERVICE_ROLE_KEY");

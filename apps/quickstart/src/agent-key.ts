@@ -20,7 +20,7 @@ export async function keepAgentKey(
   { node, file }: { node: string; file: string },
 ): Promise<void> {
   if (isNodeKeyShaped(readText(file)) && (await hasValidKey(hub, node))) return;
-  const { token } = await makeJoinToken(hub, { node, mayOffer: ["*"] });
+  const { token } = await makeJoinToken(hub, { node, mayOffer: ["*", "exec"] });
   const key = makeNodeKey();
   writeFileSync(`${file}.new`, `${key}\n`, { mode: 0o600 });
   renameSync(`${file}.new`, file);
