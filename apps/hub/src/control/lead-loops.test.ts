@@ -5,15 +5,17 @@ import { describe, expect, onTestFinished, test } from "vitest";
 import { createFaults } from "./faults.ts";
 import { createLeadLoops, createRoundWaker, createScheduleWaker } from "./lead-loops.ts";
 import type { RoundLoop } from "./round.ts";
+import type { WaitLoop } from "./waits.ts";
 
 const log = pino({ level: "silent" });
 
-/** The loops of a hub that leads, with other rounds. */
-function run(rounds: Pick<RoundLoop, "round">) {
+/** The loops of a hub that leads, with other rounds, and another loop of waits. */
+function run(rounds: Pick<RoundLoop, "round">, waitLoop: WaitLoop = { round: async () => 60_000 }) {
   const stop = new AbortController();
   const faults = createFaults({ log });
   const leader = { wakeServer: () => undefined, isFollower: () => false };
   const roundWaker = createRoundWaker({ leader, wakeLeader: () => {} });
+  const waitWaker = createWaker();
   const loops = createLeadLoops({
     leader: { whenLeading: async () => 1, end: () => {}, resign: async () => {} },
     rounds,
@@ -25,8 +27,8 @@ function run(rounds: Pick<RoundLoop, "round">) {
     deliveryWaker: createWaker(),
     conditionLoop: { round: async () => 60_000 },
     conditionWaker: createWaker(),
-    waitLoop: { round: async () => 60_000 },
-    waitWaker: createWaker(),
+    waitLoop,
+    waitWaker,
     notifyLoop: { round: async () => 60_000 },
     notifyWaker: createWaker(),
     faults,
@@ -38,7 +40,7 @@ function run(rounds: Pick<RoundLoop, "round">) {
     stop.abort();
     await done.catch(() => {});
   });
-  return { faults, done, roundWaker };
+  return { faults, done, roundWaker, waitWaker };
 }
 
 describe("the rounds of a hub", () => {
@@ -82,6 +84,23 @@ describe("the rounds of a hub", () => {
     await second.promise;
     roundWaker.wakeLeader();
     await expect.poll(() => begun).toEqual([true, true, true]);
+  });
+});
+
+describe("the other loops of a hub", () => {
+  const rounds = { round: async () => ({ ms: 60_000, spacingMs: 10 }) };
+
+  test("learn whether they were woken since their last work that succeeded", async () => {
+    const woken: boolean[] = [];
+    const { waitWaker } = run(rounds, {
+      async round(_epoch, { wasWoken }) {
+        woken.push(wasWoken);
+        return woken.length < 3 ? 1 : 60_000;
+      },
+    });
+    await expect.poll(() => woken).toEqual([true, false, false]);
+    waitWaker.wake();
+    await expect.poll(() => woken).toEqual([true, false, false, true]);
   });
 });
 

@@ -159,19 +159,24 @@ export function createLeadLoops({
       /** Work of the leader, which says after how many milliseconds it is due again, unless it is woken before. */
       const loop = (
         name: string,
-        work: (epoch: number) => Promise<number>,
+        work: (epoch: number, options: { wasWoken: boolean }) => Promise<number>,
         waker: { wait(ms: number, signal: AbortSignal): Promise<unknown> },
         retryMs = RETRY_MS,
       ) => {
         let pauseMs = 0;
+        let wasWoken = true;
         const lead = async () => {
           const epoch = await leader.whenLeading();
           if (epoch === undefined) return;
           const item = { loop: name, subject: "round" };
           // A failed round is tried again after a while, not at once.
-          pauseMs = (await faults.isolate(item, () => work(epoch))) ?? retryMs;
+          const dueInMs = await faults.isolate(item, () => work(epoch, { wasWoken }));
+          if (dueInMs !== undefined) wasWoken = false;
+          pauseMs = dueInMs ?? retryMs;
         };
-        const pause = () => waker.wait(pauseMs, signal);
+        const pause = async () => {
+          if ((await waker.wait(pauseMs, signal)) === true) wasWoken = true;
+        };
         return repeat({ round: lead, pause }, { signal, log: log.child({ loop: name }) });
       };
       const prune = async () => {

@@ -7,8 +7,11 @@ const CALLS = 20;
 
 /** Ends what steps wait for that no node runs. */
 export interface WaitLoop {
-  /** @returns After how many milliseconds to run the next round. */
-  round(): Promise<number>;
+  /**
+   * @param options.wasWoken - Whether a round found something to end.
+   * @returns After how many milliseconds to run the next round.
+   */
+  round(epoch: number, options: { wasWoken: boolean }): Promise<number>;
 }
 
 /**
@@ -26,15 +29,15 @@ export function createWaitLoop({
   onEnded?: () => void;
 }): WaitLoop {
   return {
-    async round() {
+    async round(_epoch, { wasWoken }) {
       for (let calls = 0; calls < CALLS; calls += 1) {
         const { ended, more, failed } = await queue.endWaits();
         for (const { job, signal, problem } of failed) {
           const subject = job === undefined ? `signal ${signal}` : `job ${job}`;
           faults.note({ loop: "wait", subject }, new Error(problem));
         }
-        // Also without an end: a hub may have to check a signal now.
-        onEnded();
+        // Also without an end: a hub may have to check a signal now. A look that finds nothing leaves the hub at rest.
+        if (wasWoken || ended > 0) onEnded();
         if (!more) return REST_MS;
         if (ended === 0 && failed.length > 0) return REST_MS;
       }
