@@ -9,6 +9,9 @@ const SETTLE_MS = 60;
 /** The polling interval for file systems that report no changes, such as those of a network. */
 const POLL_MS = 5_000;
 
+/** By how much the time of a file may be behind the clock: it is as of the kernel's last tick. */
+const TICK_MS = 20;
+
 /** The watched folders and files. */
 interface Watched {
   /** Folders in which a new file may be a workflow. */
@@ -87,7 +90,7 @@ async function watchWorkflows(
       const time = known ?? (await timeOf(file));
       times.set(file, time);
       // Nobody watched it, and it may have been read before this change.
-      if (known === undefined && time >= readSince) note(file);
+      if (known === undefined && time > readSince - TICK_MS) note(file);
     }
   }
 
