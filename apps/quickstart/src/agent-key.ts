@@ -1,7 +1,8 @@
 import { readFileSync, renameSync, writeFileSync } from "node:fs";
 import { digestOf, isNodeKeyShaped, makeNodeKey } from "@loom/queue";
 import { z } from "zod";
-import { type HubAccess, makeJoinToken, post } from "./join-token.ts";
+import { askHub, type HubAccess, HubRefusalError } from "./ask-hub.ts";
+import { makeJoinToken } from "./join-token.ts";
 
 const keysSchema = z.object({ data: z.array(z.object({ valid: z.boolean() })) });
 
@@ -13,7 +14,7 @@ const keysSchema = z.object({ data: z.array(z.object({ valid: z.boolean() })) })
  * and makes another one.
  *
  * @param file - Where the key is kept, for its owner only.
- * @throws Error with the hub's answer when it refuses.
+ * @throws HubRefusalError
  */
 export async function keepAgentKey(
   hub: HubAccess,
@@ -24,16 +25,18 @@ export async function keepAgentKey(
   const key = makeNodeKey();
   writeFileSync(`${file}.new`, `${key}\n`, { mode: 0o600 });
   renameSync(`${file}.new`, file);
-  await post(hub, "/api/loom/join", { token, node, digest: digestOf(key) });
+  await askHub(hub, "POST", "/join", { body: { token, node, digest: digestOf(key) } });
 }
 
-async function hasValidKey({ url, token }: HubAccess, node: string): Promise<boolean> {
-  const response = await fetch(`${url}/api/loom/nodes/${node}/keys`, {
-    headers: { authorization: `Bearer ${token}` },
-  });
-  if (response.status === 404) return false;
-  if (!response.ok) throw new Error(`${response.status} ${await response.text()}`);
-  return keysSchema.parse(await response.json()).data.some(({ valid }) => valid);
+async function hasValidKey(hub: HubAccess, node: string): Promise<boolean> {
+  try {
+    const { data } = keysSchema.parse(await askHub(hub, "GET", `/nodes/${node}/keys`));
+    return data.some(({ valid }) => valid);
+  } catch (error) {
+    // No node of this name has ever been here.
+    if (error instanceof HubRefusalError && error.status === 404) return false;
+    throw error;
+  }
 }
 
 function readText(file: string): string {

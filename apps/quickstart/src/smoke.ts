@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { z } from "zod";
+import { askHub, type HubAccess } from "./ask-hub.ts";
 
 const POLL_MS = 100;
 /** The run takes a second or two. A longer one waits for something: a node or the workflow may be paused. */
@@ -25,36 +26,24 @@ const explanation = z.object({ summary: z.string() });
 export type Run = z.output<typeof run> & { waiting: string[] };
 
 /** Starts `cross-node-smoke` as any client would, and waits until it is finished, or for half a minute. */
-export async function runSmoke(
-  { url, token }: { url: string; token: string },
-  { signal }: { signal: AbortSignal },
-): Promise<Run> {
-  const call = async (path: string, method: "GET" | "POST", body?: object) => {
-    const response = await fetch(`${url}/api/loom${path}`, {
-      method,
-      headers: {
-        authorization: `Bearer ${token}`,
-        ...(body && { "content-type": "application/json" }),
-      },
-      ...(body && { body: JSON.stringify(body) }),
-      signal,
-    });
-    if (!response.ok)
-      throw new Error(`${method} ${path}: ${response.status} ${await response.text()}`);
-    return response.json();
-  };
+export async function runSmoke(hub: HubAccess, { signal }: { signal: AbortSignal }): Promise<Run> {
   const { runId } = started.parse(
     // The agents may still be on their way.
-    await call("/strands/cross-node-smoke/run", "POST", { allowUnsatisfiable: true }),
+    await askHub(hub, "POST", "/strands/cross-node-smoke/run", {
+      body: { allowUnsatisfiable: true },
+      signal,
+    }),
   );
   const until = performance.now() + PATIENCE_MS;
   for (;;) {
-    const current = run.parse(await call(`/runs/${runId}`, "GET"));
+    const current = run.parse(await askHub(hub, "GET", `/runs/${runId}`, { signal }));
     if (current.status !== "running") return { ...current, waiting: [] };
     if (performance.now() > until) {
       const open = current.steps.filter(({ state }) => state === "waiting" || state === "pending");
-      const explain = async ({ id, step }: (typeof open)[number]) =>
-        `${step} waits: ${explanation.parse(await call(`/jobs/${id}/explain`, "GET")).summary}`;
+      const explain = async ({ id, step }: (typeof open)[number]) => {
+        const answer = await askHub(hub, "GET", `/jobs/${id}/explain`, { signal });
+        return `${step} waits: ${explanation.parse(answer).summary}`;
+      };
       return { ...current, waiting: await Promise.all(open.map(explain)) };
     }
     await sleep(POLL_MS, undefined, { signal });
