@@ -1,4 +1,4 @@
-import { readFileSync, renameSync, writeFileSync } from "node:fs";
+import { readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { digestOf, isNodeKeyShaped, makeNodeKey } from "@loom/queue";
 import { z } from "zod";
 import { askHub, type HubAccess, HubRefusalError } from "./ask-hub.ts";
@@ -8,10 +8,11 @@ const keysSchema = z.object({ data: z.array(z.object({ valid: z.boolean() })) })
 
 /**
  * Joins the agent of this machine as any other machine joins, where the node has no valid key yet. So the agent works
- * with a key that can do no more than its node. It may offer whatever it declares: whoever runs this owns both.
+ * with a key that can do no more than its node. It may offer whatever it declares, and `exec` where LOOM_EXEC says so:
+ * whoever runs this owns both.
  *
  * The key is kept before the hub hears of it. A start that ends in between finds a node without a key the next time,
- * and makes another one.
+ * and makes another one. A key that the hub refuses is not kept: the next start would take it for the node's own.
  *
  * @param file - Where the key is kept, for its owner only.
  * @throws HubRefusalError
@@ -25,7 +26,12 @@ export async function keepAgentKey(
   const key = makeNodeKey();
   writeFileSync(`${file}.new`, `${key}\n`, { mode: 0o600 });
   renameSync(`${file}.new`, file);
-  await askHub(hub, "POST", "/join", { body: { token, node, digest: digestOf(key) } });
+  const body = { token, node, digest: digestOf(key) };
+  await askHub(hub, "POST", "/join", { body }).catch((error: unknown) => {
+    // After any other failure the hub may know it.
+    if (error instanceof HubRefusalError && error.status < 500) rmSync(file);
+    throw error;
+  });
 }
 
 async function hasValidKey(hub: HubAccess, node: string): Promise<boolean> {

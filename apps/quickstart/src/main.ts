@@ -92,19 +92,19 @@ async function main(): Promise<void> {
   started.push(hub);
   const hubUrl = String(hub.facts.url);
   port = new URL(hubUrl).port || port;
-  const agentAccess = await openAgentAccess({ settings, hubUrl });
   const declared = process.env.LOOM_CAPABILITIES?.trim();
   const agent = await stage(
     "agent",
-    () =>
-      startPart({
+    async () => {
+      const access = await openAgentAccess({ settings, hubUrl });
+      return startPart({
         name: "agent",
         app: "@loom/node-agent/main",
         ready: "agent started",
         logDir,
         env: () => ({
           ...base,
-          ...agentAccess,
+          ...access,
           SUPABASE_URL: supabase?.url ?? String(hub.facts.embedded),
           LOOM_NODE_NAME: AGENT,
           LOOM_HUB_URL: hubUrl,
@@ -115,7 +115,8 @@ async function main(): Promise<void> {
           ...(process.env.POLL_INTERVAL_MS && { POLL_INTERVAL_MS: process.env.POLL_INTERVAL_MS }),
         }),
         ...reportRestarts("agent", path.join(logDir, "agent.log")),
-      }),
+      });
+    },
     () => "pop-os, offering has-gpu (declared for the demo, whether or not this machine has a GPU)",
   );
   started.push(agent);
