@@ -8,7 +8,7 @@ export type Program = Pick<Command, "command">;
 /** The version of every JSON shape. Only additions are made within one. */
 const JSON_VERSION = 1;
 
-/** What every command has: its options, the hub, and the two streams. */
+/** The context that each command gets: its options, the hub and the two streams. */
 export interface Cli {
   readonly env: NodeJS.ProcessEnv;
   /** The arguments as they were typed. */

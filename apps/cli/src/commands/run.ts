@@ -185,7 +185,7 @@ export async function watch(
   }
 }
 
-/** What a change of a step adds to its new state; undefined for changes that nobody waits for. */
+/** Returns the text to print after a step's new state; undefined for an event that is not printed. */
 function sentence(type: string, node: string | null, detail: string | null): string | undefined {
   if (type === "job.claimed") return `on ${node}`;
   if (type === "job.waiting" || type === "job.refused" || type === "job.requeued") {

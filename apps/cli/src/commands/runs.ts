@@ -152,7 +152,7 @@ function showRun(cli: Cli, run: Run): void {
   if (run.waitingReason) cli.note(`\nloom why ${shortId(id)}`);
 }
 
-/** What a step waits for, its error, or its result. */
+/** Returns a step's last column: the reason why it waits, its error, or its result. */
 function remark({
   state,
   waitingReason,

@@ -21,7 +21,7 @@ interface Reason {
   summary: string;
   /** The node that lacks the least, and what it lacks. */
   nearest: { node: string; reasons: string[] } | null;
-  /** What a person can do, in words; null where only time helps. */
+  /** A sentence that says what a person can do; null if there is nothing to do but wait. */
   advice: string | null;
   /** A command that does it, or that shows more. */
   fix: string | null;
@@ -119,7 +119,7 @@ async function reasonsOfRun(hub: HubClient, run: Run): Promise<Reason[]> {
   );
 }
 
-/** Of each step that maps over a list, the first item that waits: the others wait for the same. */
+/** Finds the first waiting item of each step that maps over a list. Its other items wait for the same reason. */
 async function waitingItems(
   hub: HubClient,
   steps: Run["steps"],
@@ -175,7 +175,7 @@ function whatToDo(
   return { advice: explanation.fix, fix: fixCommand(explanation) ?? null };
 }
 
-/** What would happen to a run that is started now. */
+/** Says what would keep a run of the workflow waiting if it were started now. */
 async function predict(hub: HubClient, workflow: string): Promise<Reason[]> {
   const { canRun, paused } = await hub.getStrand(workflow);
   const about = { job: 0, runId: null, workflow, since: new Date().toISOString(), more: 0 };

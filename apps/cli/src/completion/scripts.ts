@@ -1,6 +1,6 @@
 /**
- * What a shell loads so that Tab completes `loom`. Each asks `loom __complete -- WORDS…`, which answers a
- * line for each word that may come: the word, a tab, and what it is.
+ * The scripts that a shell loads so that Tab completes `loom`. Each script runs `loom __complete -- WORDS…`, which prints
+ * one line for each possible next word: the word, a tab, and its description.
  */
 export const scripts = {
   bash: `# In ~/.bashrc: source <(loom completion bash)
